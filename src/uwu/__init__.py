@@ -1,0 +1,3 @@
+"""uwu: one platform for production engineering."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,211 @@
+"""The contract that a domain meets. A domain is a package with the entry point ``uwu.domains``.
+
+Everything is declared, nothing is called at import: heavy parts are named by ``module:attribute`` strings, so
+that the command line starts fast and a broken third-party domain costs only itself.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import IntEnum
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Any, Protocol
+
+from uwu.kernel.errors import Misconfigured
+from uwu.kernel.model import Change, Declaration, Difference, Entity, Evidence, Found, Resource, Severity
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+
+    from uwu.kernel.jobs import Job
+    from uwu.kernel.runtime import Kernel
+
+
+class Phase(IntEnum):
+    """When a domain's sync runs within ``uwu sync``; the kernel then settles ownership and judges drift."""
+
+    DECLARE = 10
+    OBSERVE = 20
+    EVENTS = 30
+
+
+@dataclass(frozen=True)
+class EntityKind:
+    """A kind of declared entity."""
+
+    kind: str
+    """As written: ``Component``."""
+    api_versions: tuple[str, ...]
+    schema: Mapping[str, Any]
+    """JSON Schema of ``spec``."""
+    references: Mapping[str, tuple[str, str, str]] = field(default_factory=dict)
+    """Field of ``spec`` -> (default kind of the entity it names, relation, inverse relation):
+    ``{"owner": ("group", "ownedBy", "ownerOf")}``. A list field names many."""
+
+
+@dataclass(frozen=True)
+class ResourceType:
+    """A type of observed resource, by the name of its SQL table."""
+
+    name: str
+    """``aws_vpc_security_group``: Steampipe's name where it has one."""
+    title: str
+    """For people: ``Security group``."""
+    service: str
+    """``ec2``."""
+    icon: str = "box"
+    """A lucide icon."""
+
+
+class Compare(Protocol):
+    """Says where a resource is not as declared. Only what the declaring tool would call drift; no noise."""
+
+    def __call__(self, declaration: Declaration, resource: Resource) -> Sequence[Difference]: ...
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A check over the graph. ``check`` yields what holds now; the kernel opens, keeps and closes findings."""
+
+    id: str
+    title: str
+    severity: Severity
+    check: Callable[[Kernel, sa.Connection], Iterable[Found]]
+
+
+class ChangeLog(Protocol):
+    """Port to whoever knows who changed what."""
+
+    def changes(
+        self,
+        urns: Sequence[str],
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        limit: int = 100,
+    ) -> list[Change]:
+        """The changes of ``urns``, newest first, targets and related; failed calls are left out."""
+        ...
+
+    def recent(self, *, since: datetime, limit: int = 100) -> list[Change]:
+        """The latest successful writes on any resource, newest first."""
+        ...
+
+    def as_of(self) -> datetime | None:
+        """Up to when events are known; None where there are none."""
+        ...
+
+
+@dataclass(frozen=True)
+class Domain:
+    """One system of the platform: its face to the kernel and the app."""
+
+    name: str
+    title: str
+    kinds: tuple[EntityKind, ...] = ()
+    types: tuple[ResourceType, ...] = ()
+    compare: Mapping[str, str] = field(default_factory=dict)
+    """Declaring tool's type -> ``module:function`` that is a Compare."""
+    remedy: str = ""
+    """``module:function`` (Declaration, Sequence[Difference]) -> str: the command that restores what its tool declares;
+    no differences means that the whole resource is gone."""
+    adopt: str = ""
+    """``module:function`` (Resource) -> str: how an undeclared resource comes under the domain's declaring tool."""
+    jobs: str = ""
+    """``module:attribute`` of a tuple of Job."""
+    sync: tuple[tuple[Phase, str], ...] = ()
+    """(phase, job name) that ``uwu sync`` and ``uwu sync <domain>`` run, in the order of phases."""
+    rules: str = ""
+    """``module:attribute`` of a tuple of Rule."""
+    evidence: str = ""
+    """``module:function`` (Kernel, Connection) -> Iterable[Evidence]."""
+    changes: str = ""
+    """``module:function`` (Kernel) -> ChangeLog."""
+    tables: str = ""
+    """A module whose import puts the domain's tables into ``uwu.kernel.db.metadata``."""
+    query_tables: str = ""
+    """``module:function`` (Kernel) -> Mapping[name, kernel.query.Source]: more tables of ``uwu query``."""
+    routes: str = ""
+    """``module:attribute``: Litestar route handlers under ``/api/v1``."""
+    commands: str = ""
+    """``module:attribute``: a cyclopts App of the domain's own commands."""
+    health: str = ""
+    """``module:function`` (Kernel) -> Sequence[SourceHealth]: how fresh its sources are."""
+
+
+@dataclass(frozen=True)
+class SourceHealth:
+    """One line of ``uwu status``: a source and how fresh it is."""
+
+    name: str
+    status: str
+    """``fresh``, ``late``, ``failed`` or ``never``."""
+    at: datetime | None
+    detail: str = ""
+
+
+def load(reference: str) -> Any:
+    """The object that ``module:attribute`` names."""
+    module, _, attribute = reference.partition(":")
+    loaded = importlib.import_module(module)
+    return getattr(loaded, attribute) if attribute else loaded
+
+
+def installed() -> tuple[Domain, ...]:
+    """Every domain that is installed, by name. A domain that does not load is an error that names it."""
+    found: list[Domain] = []
+    for point in sorted(entry_points(group="uwu.domains"), key=lambda p: p.name):
+        try:
+            domain = point.load()
+        except Exception as error:  # a third party's import may raise anything; it must be named, not swallowed
+            raise Misconfigured(
+                f"the domain {point.name!r} ({point.value}) does not load: {error}",
+                code="domain-broken",
+                hint="reinstall or remove the package that provides it",
+            ) from error
+        if not isinstance(domain, Domain):
+            raise Misconfigured(f"{point.value} is not a Domain", code="domain-broken")
+        found.append(domain)
+    return tuple(found)
+
+
+def jobs_of(domains: Iterable[Domain]) -> dict[str, Job]:
+    """Every job of ``domains`` by its name."""
+    return {job.name: job for domain in domains if domain.jobs for job in load(domain.jobs)}
+
+
+def rules_of(domains: Iterable[Domain]) -> list[tuple[str, Rule]]:
+    """(domain name, rule) of every rule."""
+    return [(domain.name, rule) for domain in domains if domain.rules for rule in load(domain.rules)]
+
+
+def evidence_of(domains: Iterable[Domain], kernel: Kernel, connection: sa.Connection) -> Iterable[Evidence]:
+    """The ownership evidence of every domain."""
+    for domain in domains:
+        if domain.evidence:
+            yield from load(domain.evidence)(kernel, connection)
+
+
+def comparers_of(domains: Iterable[Domain]) -> dict[str, tuple[Compare, Domain]]:
+    """Declaring tool's type -> how to compare it, and whose it is."""
+    return {
+        declared_type: (load(reference), domain)
+        for domain in domains
+        for declared_type, reference in domain.compare.items()
+    }
+
+
+def kinds_of(domains: Iterable[Domain]) -> dict[str, EntityKind]:
+    """Every entity kind by its lower-case name."""
+    return {kind.kind.lower(): kind for domain in domains for kind in domain.kinds}
+
+
+def types_of(domains: Iterable[Domain]) -> dict[str, ResourceType]:
+    """Every resource type by its name."""
+    return {type.name: type for domain in domains for type in domain.types}
+
+
+__all__ = ["ChangeLog", "Compare", "Domain", "Entity", "EntityKind", "Phase", "ResourceType", "Rule", "SourceHealth"]

@@ -1,0 +1,125 @@
+"""Who owns a resource, on what evidence. The strongest evidence decides; what disagrees is kept and shown."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from uwu.kernel import codec, domain, tables
+from uwu.kernel.db import ROWS_PER_WRITE, columns, to_struct, upsert
+from uwu.kernel.model import Evidence
+from uwu.kernel.runtime import Kernel
+
+STRENGTH = ("estate", "tag", "state", "stack", "maker", "account", "creator")
+"""Kinds of evidence, strongest first: declared in the estate, a tag, the state that holds it, the CloudFormation stack
+that made it, the resource that it is a part of, its account's owner, and last whoever created it."""
+
+UNOWNED = ""
+
+
+class Owned(msgspec.Struct, frozen=True):
+    """Who owns ``subject`` and why; ``owner`` is empty for unowned."""
+
+    subject: str
+    owner: str
+    strength: str
+    evidence: list[Evidence]
+    conflicts: list[Evidence]
+    settled_at: datetime
+
+
+class Settled(msgspec.Struct, frozen=True):
+    """What settling found, in resources that someone could own (AWS's own defaults aside)."""
+
+    resources: int
+    owned: int
+    conflicts: int
+    changed: int
+
+    @property
+    def owned_pct(self) -> float:
+        return 100.0 * self.owned / self.resources if self.resources else 100.0
+
+
+def weigh(evidence: Iterable[Evidence]) -> tuple[str, str, list[Evidence], list[Evidence]]:
+    """(owner, strength, all evidence strongest first, what contradicts the owner)."""
+    ranked = sorted(evidence, key=lambda e: (STRENGTH.index(e.kind), e.source, e.owner))
+    if not ranked:
+        return UNOWNED, "", [], []
+    first = ranked[0]
+    return first.owner, first.kind, ranked, [e for e in ranked if e.owner != first.owner]
+
+
+def settle(kernel: Kernel) -> Settled:
+    """Weighs the evidence of all domains for every resource and every declared subject, and keeps the result."""
+    r, d, o = tables.resources, tables.declarations, tables.ownership
+    by_subject: defaultdict[str, dict[tuple[str, str, str], Evidence]] = defaultdict(dict)
+    with kernel.db.read() as connection:
+        makers = {row.urn: row.managed_by for row in connection.execute(sa.select(r.c.urn, r.c.managed_by))}
+        subjects = set(makers)
+        subjects.update(connection.scalars(sa.select(d.c.urn).where(d.c.urn != "")))
+        for evidence in domain.evidence_of(kernel.domains, kernel, connection):
+            if evidence.subject in subjects:
+                by_subject[evidence.subject][evidence.kind, evidence.owner, evidence.source] = evidence
+        before = {
+            row.subject: (row.owner, row.strength, row.evidence)
+            for row in connection.execute(sa.select(o.c.subject, o.c.owner, o.c.strength, o.c.evidence))
+        }
+    decided = {subject: weigh(by_subject[subject].values()) for subject in subjects}
+    for subject, maker in makers.items():
+        owner_of_maker = decided.get(maker, (UNOWNED,))[0]
+        if owner_of_maker:
+            evidence = Evidence(subject=subject, owner=owner_of_maker, kind="maker", source=f"made by {maker}")
+            decided[subject] = weigh([*decided[subject][2], evidence])
+    at = codec.now()
+    rows: list[dict[str, Any]] = []
+    for subject, (owner, strength, ranked, conflicts) in decided.items():
+        told = codec.builtins(ranked)
+        if before.get(subject) != (owner, strength, told):
+            rows.append(
+                {
+                    "subject": subject,
+                    "owner": owner,
+                    "strength": strength,
+                    "evidence": told,
+                    "conflicts": codec.builtins(conflicts),
+                    "settled_at": at,
+                }
+            )
+    gone = sorted(before.keys() - subjects)
+    for i in range(0, len(rows), ROWS_PER_WRITE):
+        with kernel.db.write() as connection:
+            upsert(connection, o, rows[i : i + ROWS_PER_WRITE])
+    for i in range(0, len(gone), ROWS_PER_WRITE):
+        with kernel.db.write() as connection:
+            connection.execute(o.delete().where(o.c.subject.in_(gone[i : i + ROWS_PER_WRITE])))
+    ownable = [urn for urn, maker in makers.items() if maker != "aws"]
+    return Settled(
+        resources=len(ownable),
+        owned=sum(1 for urn in ownable if decided[urn][0] != UNOWNED),
+        conflicts=sum(1 for urn in ownable if decided[urn][3]),
+        changed=len(rows) + len(gone),
+    )
+
+
+def owner_of(connection: sa.Connection, subject: str) -> Owned | None:
+    """The settled ownership of ``subject``; None where it was never settled."""
+    o = tables.ownership
+    row = connection.execute(sa.select(*columns(o, Owned)).where(o.c.subject == subject)).first()
+    return to_struct(Owned, row) if row is not None else None
+
+
+def share_owned(connection: sa.Connection) -> tuple[int, int]:
+    """(owned, all) resources that someone could own."""
+    r, o = tables.resources, tables.ownership
+    joined = r.outerjoin(o, o.c.subject == r.c.urn)
+    query = sa.select(
+        sa.func.coalesce(sa.func.sum(sa.case((sa.func.coalesce(o.c.owner, "") != "", 1), else_=0)), 0), sa.func.count()
+    )
+    owned, total = connection.execute(query.select_from(joined).where(r.c.managed_by != "aws")).one()
+    return int(owned), int(total)

@@ -1,0 +1,66 @@
+"""The kernel at work: the settings of one home, its database, its lake, its domains."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from uwu.kernel import domain as domains_
+from uwu.kernel import settings as settings_
+from uwu.kernel.db import Database
+from uwu.kernel.domain import ChangeLog, Domain
+from uwu.kernel.settings import Settings
+
+if TYPE_CHECKING:
+    from uwu.kernel.aws import Aws
+    from uwu.kernel.lake import Lake
+
+
+class Kernel:
+    """Everything a room needs, opened on first use. One per process and home; threads may share it."""
+
+    def __init__(self, settings: Settings, domains: tuple[Domain, ...] | None = None) -> None:
+        self.settings = settings
+        self.domains = domains_.installed() if domains is None else domains
+
+    @classmethod
+    def open(cls, home: Path | None = None) -> Kernel:
+        """The kernel of ``home`` (default ``$UWU_HOME`` or ``~/.uwu``), its database migrated."""
+        from uwu.kernel import migrate
+
+        kernel = cls(settings_.load(home))
+        migrate.upgrade(kernel.db)
+        return kernel
+
+    @cached_property
+    def db(self) -> Database:
+        return Database(self.settings.state_url)
+
+    @cached_property
+    def lake(self) -> Lake:
+        from uwu.kernel.lake import Lake
+
+        return Lake(self.settings)
+
+    @cached_property
+    def aws(self) -> Aws:
+        from uwu.kernel.aws import Aws
+
+        return Aws(self.settings.aws)
+
+    @cached_property
+    def change_log(self) -> ChangeLog | None:
+        """The port to who changed what; None where no domain provides it."""
+        for domain in self.domains:
+            if domain.changes:
+                return domains_.load(domain.changes)(self)
+        return None
+
+    def domain(self, name: str) -> Domain | None:
+        return next((d for d in self.domains if d.name == name), None)
+
+    def close(self) -> None:
+        """Gives back connections and files."""
+        if "db" in self.__dict__:
+            self.db.close()

@@ -1,0 +1,45 @@
+"""One turn of the loop as a durable job: declare, observe, take in events, settle ownership, judge drift."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from uwu.kernel import codec, drift, ownership
+from uwu.kernel.domain import Domain
+from uwu.kernel.errors import BadInput
+from uwu.kernel.jobs import Job, Run
+from uwu.kernel.runtime import Kernel
+
+
+def steps(domains: tuple[Domain, ...], only: str = "") -> list[tuple[str, str]]:
+    """(domain, job) in the order in which a sync runs them. Raises ``BadInput`` for a domain that is not there."""
+    if only and only not in {d.name for d in domains}:
+        names = ", ".join(sorted(d.name for d in domains))
+        raise BadInput(f"there is no domain {only!r}", code="domain-unknown", hint=f"one of: {names}")
+    planned = [(phase, d.name, job) for d in domains if only in ("", d.name) for phase, job in d.sync]
+    return [(name, job) for _, name, job in sorted(planned, key=lambda p: p[0])]
+
+
+def _sync(run: Run, arguments: dict[str, Any]) -> dict[str, Any]:
+    results: dict[str, Any] = {}
+    planned = steps(run.kernel.domains, str(arguments.get("domain") or ""))
+    for name, job in planned:
+        run.progress(name)
+        results[job] = run.fan_out(job, [{}], keys=[job])[0]
+    run.progress("ownership")
+    results["ownership"] = run.step(_settle, run.kernel, name="settle")
+    run.progress("drift")
+    results["drift"] = run.step(_judge, run.kernel, name="judge")
+    return results
+
+
+def _settle(kernel: Kernel) -> Any:
+    settled = ownership.settle(kernel)
+    return {**codec.builtins(settled), "owned_pct": round(settled.owned_pct, 2)}
+
+
+def _judge(kernel: Kernel) -> Any:
+    return codec.builtins(drift.judge(kernel))
+
+
+JOBS = (Job("sync", _sync),)
