@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import sqlalchemy as sa
 
@@ -30,10 +32,10 @@ def search(connection: sa.Connection, text: str, *, limit: int = 20) -> list[Hit
     r, e, f, o = tables.resources, tables.entities, tables.findings, tables.ownership
     needle = like(text)
 
-    def holds(*columns: sa.ColumnElement[str]) -> sa.ColumnElement[bool]:
+    def holds(*columns: sa.ColumnElement[Any]) -> sa.ColumnElement[bool]:
         return sa.or_(*(sa.func.lower(column).like(needle, escape="\\") for column in columns))
 
-    def rank(name: sa.ColumnElement[str]) -> sa.ColumnElement[int]:
+    def rank(name: sa.ColumnElement[Any]) -> sa.ColumnElement[int]:
         lowered = sa.func.lower(name)
         return sa.case(
             (lowered == text.lower(), 0),
@@ -50,7 +52,7 @@ def search(connection: sa.Connection, text: str, *, limit: int = 20) -> list[Hit
             title,
             e.c.kind,
             sa.func.coalesce(e.c.spec["owner"].as_string(), ""),
-            rank(e.c.name),
+            rank(title),
         ).where(holds(e.c.name, title, e.c.ref)),
         sa.select(sa.literal("resource"), r.c.urn, r.c.name, r.c.type, sa.func.coalesce(o.c.owner, ""), rank(r.c.name))
         .select_from(r.outerjoin(o, o.c.subject == r.c.urn))
