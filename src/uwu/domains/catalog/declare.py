@@ -1,0 +1,170 @@
+"""The entity kinds that Backstage's users write, with the relations their fields make.
+
+The fields and which of them are required follow Backstage's descriptor format; further fields are kept as they are.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from uwu.kernel.domain import EntityKind
+
+BACKSTAGE = ("backstage.io/v1alpha1", "backstage.io/v1beta1")
+SCAFFOLDER = ("scaffolder.backstage.io/v1beta3", "backstage.io/v1beta2", "backstage.io/v1alpha1")
+
+_TEXT: dict[str, Any] = {"type": "string", "minLength": 1}
+_TEXTS: dict[str, Any] = {"type": "array", "items": _TEXT}
+
+OWNER = {"owner": ("group", "ownedBy", "ownerOf")}
+SYSTEM = {"system": ("system", "partOf", "hasPart")}
+DEPENDS = {"dependsOn": ("", "dependsOn", "dependencyOf"), "dependencyOf": ("", "dependencyOf", "dependsOn")}
+
+
+def _spec(required: tuple[str, ...], **properties: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "required": list(required), "properties": properties}
+
+
+_PROFILE: dict[str, Any] = {
+    "type": "object",
+    "properties": {"displayName": _TEXT, "email": _TEXT, "picture": _TEXT},
+}
+
+COMPONENT = EntityKind(
+    kind="Component",
+    api_versions=BACKSTAGE,
+    schema=_spec(
+        ("type", "lifecycle", "owner"),
+        type=_TEXT,
+        lifecycle=_TEXT,
+        owner=_TEXT,
+        system=_TEXT,
+        subcomponentOf=_TEXT,
+        providesApis=_TEXTS,
+        consumesApis=_TEXTS,
+        dependsOn=_TEXTS,
+        dependencyOf=_TEXTS,
+    ),
+    references={
+        **OWNER,
+        **SYSTEM,
+        **DEPENDS,
+        "subcomponentOf": ("component", "partOf", "hasPart"),
+        "providesApis": ("api", "providesApi", "apiProvidedBy"),
+        "consumesApis": ("api", "consumesApi", "apiConsumedBy"),
+    },
+)
+
+API = EntityKind(
+    kind="API",
+    api_versions=BACKSTAGE,
+    schema=_spec(
+        ("type", "lifecycle", "owner", "definition"),
+        type=_TEXT,
+        lifecycle=_TEXT,
+        owner=_TEXT,
+        system=_TEXT,
+        definition={"type": ["string", "object"]},
+    ),
+    references={**OWNER, **SYSTEM},
+)
+
+SYSTEM_KIND = EntityKind(
+    kind="System",
+    api_versions=BACKSTAGE,
+    schema=_spec(("owner",), owner=_TEXT, domain=_TEXT, type=_TEXT),
+    references={**OWNER, "domain": ("domain", "partOf", "hasPart")},
+)
+
+DOMAIN_KIND = EntityKind(
+    kind="Domain",
+    api_versions=BACKSTAGE,
+    schema=_spec(("owner",), owner=_TEXT, subdomainOf=_TEXT, type=_TEXT),
+    references={**OWNER, "subdomainOf": ("domain", "partOf", "hasPart")},
+)
+
+RESOURCE = EntityKind(
+    kind="Resource",
+    api_versions=BACKSTAGE,
+    schema=_spec(
+        ("type", "owner"),
+        type=_TEXT,
+        owner=_TEXT,
+        lifecycle=_TEXT,
+        system=_TEXT,
+        dependsOn=_TEXTS,
+        dependencyOf=_TEXTS,
+    ),
+    references={**OWNER, **SYSTEM, **DEPENDS},
+)
+
+GROUP = EntityKind(
+    kind="Group",
+    api_versions=BACKSTAGE,
+    schema=_spec(("type", "children"), type=_TEXT, profile=_PROFILE, parent=_TEXT, children=_TEXTS, members=_TEXTS),
+    references={
+        "parent": ("group", "childOf", "parentOf"),
+        "children": ("group", "parentOf", "childOf"),
+        "members": ("user", "hasMember", "memberOf"),
+    },
+)
+
+USER = EntityKind(
+    kind="User",
+    api_versions=BACKSTAGE,
+    schema=_spec((), profile=_PROFILE, memberOf=_TEXTS),
+    references={"memberOf": ("group", "memberOf", "hasMember")},
+)
+
+LOCATION = EntityKind(
+    kind="Location",
+    api_versions=BACKSTAGE,
+    schema={
+        **_spec(
+            (),
+            type={"type": "string", "enum": ["file", "url"]},
+            target=_TEXT,
+            targets=_TEXTS,
+            presence={"type": "string", "enum": ["required", "optional"]},
+        ),
+        "anyOf": [{"required": ["target"]}, {"required": ["targets"]}],
+    },
+)
+
+TEMPLATE = EntityKind(
+    kind="Template",
+    api_versions=SCAFFOLDER,
+    schema=_spec(
+        ("type", "steps"),
+        type=_TEXT,
+        owner=_TEXT,
+        parameters={"type": ["object", "array"]},
+        steps={"type": "array", "items": {"type": "object", "required": ["action"], "properties": {"action": _TEXT}}},
+    ),
+    references=OWNER,
+)
+
+
+def _lenient(kind: str) -> EntityKind:
+    """A newer kind whose format still moves: only what makes relations is checked."""
+    return EntityKind(
+        kind=kind,
+        api_versions=BACKSTAGE,
+        schema=_spec((), type=_TEXT, owner=_TEXT, lifecycle=_TEXT, system=_TEXT, dependsOn=_TEXTS, dependencyOf=_TEXTS),
+        references={**OWNER, **SYSTEM, **DEPENDS},
+    )
+
+
+KINDS: tuple[EntityKind, ...] = (
+    COMPONENT,
+    API,
+    SYSTEM_KIND,
+    DOMAIN_KIND,
+    RESOURCE,
+    GROUP,
+    USER,
+    LOCATION,
+    TEMPLATE,
+    _lenient("AiResource"),
+    _lenient("Environment"),
+    _lenient("Capability"),
+)
