@@ -1,0 +1,1 @@
+"""Comparers: an observed resource against what Terraform declares, attribute by attribute, without noise."""

@@ -1,0 +1,93 @@
+"""The estate kind ``Stack``: a Terraform root module, its owner and where its state lies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from uwu.kernel import declared, estate
+from uwu.kernel.domain import EntityKind
+from uwu.kernel.errors import BadInput
+from uwu.kernel.model import Entity, Evidence
+from uwu.kernel.runtime import Kernel
+
+_TEXT: dict[str, Any] = {"type": "string", "minLength": 1}
+
+STACK = EntityKind(
+    kind="Stack",
+    api_versions=("uwu.dev/v1alpha1",),
+    schema={
+        "type": "object",
+        "required": ["owner", "state"],
+        "properties": {
+            "owner": _TEXT,
+            "system": _TEXT,
+            "type": _TEXT,
+            "lifecycle": _TEXT,
+            "state": {"anyOf": [_TEXT, {"type": "array", "minItems": 1, "uniqueItems": True, "items": _TEXT}]},
+            "account": {
+                "type": "string",
+                "pattern": r"^\d{12}$",
+                "description": "an account id has twelve digits; quote it",
+            },
+            "region": _TEXT,
+        },
+    },
+    references={"owner": ("group", "ownedBy", "ownerOf"), "system": ("system", "partOf", "hasPart")},
+)
+
+
+class Source(msgspec.Struct, frozen=True):
+    """One state of a stack."""
+
+    stack: str
+    """The stack's reference."""
+    source: str
+    """What its declarations name as their source: the stack, with the state's key where it has several."""
+    key: str
+    """The state as the stack names it."""
+    path: str
+    """An absolute path, or ``s3://bucket/key``."""
+    account: str
+    region: str
+    place: str
+    """Where the stack is declared."""
+
+
+def sources(stacks: list[Entity]) -> Iterator[Source]:
+    """The states of ``stacks``; relative paths are under the folder of the file that declares the stack."""
+    for stack in stacks:
+        given = stack.spec.get("state")
+        keys = [str(each) for each in given] if isinstance(given, list) else [str(given)]
+        for key in keys:
+            yield Source(
+                stack=stack.ref,
+                source=stack.ref if len(keys) == 1 else f"{stack.ref}@{key}",
+                key=key,
+                path=key if key.startswith("s3://") else str(Path(stack.place.file).parent / key),
+                account=str(stack.spec.get("account", "")),
+                region=str(stack.spec.get("region", "")),
+                place=str(stack.place),
+            )
+
+
+def evidence(_kernel: Kernel, connection: sa.Connection) -> Iterator[Evidence]:
+    """A stack's owner owns what the stack's state holds (``state``)."""
+    refs = {entity.ref for entity in declared.entities(connection)}
+    owners: dict[str, str] = {}
+    for stack in declared.entities(connection, kind="Stack"):
+        try:
+            owner = str(estate.parse_reference(str(stack.spec.get("owner")), kind="group", namespace=stack.namespace))
+        except BadInput:
+            continue
+        if owner in refs:
+            owners[stack.ref] = owner
+    for declaration in declared.declarations(connection):
+        stack, _, _ = declaration.source.partition("@")
+        if declaration.urn and stack in owners:
+            source = f"{stack} {declaration.address}"
+            yield Evidence(subject=declaration.urn, owner=owners[stack], kind="state", source=source)
