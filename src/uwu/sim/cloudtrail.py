@@ -1,0 +1,223 @@
+"""CloudTrail of the simulated company: a record of each call that its people and machines make, delivered to S3."""
+
+from __future__ import annotations
+
+import gzip
+import random
+import threading
+import uuid
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import boto3
+import msgspec
+from botocore.config import Config
+from botocore.model import OperationModel
+
+from uwu.sim import forms
+
+GLOBAL_SERVICES = frozenset({"iam", "sts", "route53", "organizations", "cloudfront"})
+EVENT_SOURCES = {"elbv2": "elasticloadbalancing"}
+DELIVERY_MINUTES = 15
+
+
+class Clock:
+    """The company's time: set to when a thing happens, and it goes on by itself a little with each call."""
+
+    def __init__(self, seed: int) -> None:
+        self._random = random.Random(seed)  # noqa: S311
+        self.at = datetime.now(UTC)
+
+    def set(self, at: datetime) -> None:
+        self.at = at.astimezone(UTC).replace(microsecond=0)
+
+    def tick(self) -> datetime:
+        self.at += timedelta(seconds=self._random.choice((0, 0, 1, 1, 2)))
+        return self.at
+
+
+class Identity(msgspec.Struct, frozen=True, kw_only=True):
+    """Who signs a call: CloudTrail's ``userIdentity``, and what the call looks like from outside."""
+
+    user_identity: dict[str, Any]
+    account: str
+    user_agent: str
+    source_ip: str
+    access_key: str
+    secret_key: str
+    session_token: str = ""
+
+
+class Recorder:
+    """Records the calls of the clients that it makes."""
+
+    def __init__(self, url: str, clock: Clock, seed: int, organization: str) -> None:
+        self._url = url
+        self._clock = clock
+        self._random = random.Random(seed ^ 0x7A11)  # noqa: S311
+        self._organization = organization
+        self._lock = threading.Lock()
+        self._sessions: dict[str, boto3.Session] = {}
+        self._clients: dict[tuple[str, str, str], Any] = {}
+        self.records: list[tuple[str, dict[str, Any]]] = []
+        """(account whose trail holds it, record)."""
+
+    def client(self, identity: Identity, service: str, region: str) -> Any:
+        """A boto3 client that signs as ``identity`` and whose calls are recorded."""
+        key = (identity.access_key, service, region)
+        if key not in self._clients:
+            self._clients[key] = self._make(identity, service, region)
+        return self._clients[key]
+
+    def _make(self, identity: Identity, service: str, region: str) -> Any:
+        session = self._sessions.setdefault("one", boto3.Session())
+        client = session.client(
+            service,
+            region_name=region,
+            endpoint_url=self._url,
+            aws_access_key_id=identity.access_key,
+            aws_secret_access_key=identity.secret_key,
+            aws_session_token=identity.session_token or None,
+            config=Config(
+                connect_timeout=5,
+                read_timeout=60,
+                retries={"max_attempts": 1},
+                parameter_validation=False,
+                user_agent=identity.user_agent,
+                s3={"addressing_style": "path"},
+            ),
+        )
+
+        def before(params: Mapping[str, Any], context: dict[str, Any], **_: Any) -> None:
+            context["uwu.parameters"] = dict(params)
+
+        def after(
+            http_response: Any, parsed: dict[str, Any], model: OperationModel, context: dict[str, Any], **_: Any
+        ) -> None:
+            self.record(identity, service, region, model, context.get("uwu.parameters", {}), parsed, http_response)
+
+        client.meta.events.register("before-parameter-build.*.*", before)
+        client.meta.events.register("after-call.*.*", after)
+        return client
+
+    def record(
+        self,
+        identity: Identity,
+        service: str,
+        region: str,
+        model: OperationModel,
+        parameters: Mapping[str, Any],
+        parsed: Mapping[str, Any],
+        http_response: Any,
+    ) -> None:
+        """One call as CloudTrail tells it."""
+        operation = model.name
+        failed = http_response.status_code >= 400
+        error = parsed.get("Error", {})
+        request_id = str(uuid.UUID(int=self._random.getrandbits(128), version=4))
+        region = "us-east-1" if service in GLOBAL_SERVICES else region
+        host = f"s3.{region}.amazonaws.com" if service == "s3" else f"{service}.{region}.amazonaws.com"
+        denied = failed and (error.get("Code", "").startswith("AccessDenied") or "Throttl" in error.get("Code", ""))
+        source = model.service_model.metadata.get("endpointPrefix", service)
+        record: dict[str, Any] = {
+            "eventVersion": "1.09",
+            "userIdentity": identity.user_identity,
+            "eventTime": self._time(),
+            "eventSource": f"{EVENT_SOURCES.get(service, source)}.amazonaws.com",
+            "eventName": forms.event_name(service, operation),
+            "awsRegion": region,
+            "sourceIPAddress": identity.source_ip,
+            "userAgent": identity.user_agent,
+        }
+        if failed:
+            record["errorCode"] = error.get("Code", "InternalFailure")
+            record["errorMessage"] = error.get("Message", "")
+        record["requestParameters"] = None if denied else forms.request(service, model, parameters, host)
+        record["responseElements"] = None if failed else forms.response(service, model, parsed, request_id)
+        record |= {
+            "requestID": request_id,
+            "eventID": self._id(),
+            "readOnly": forms.is_read(operation),
+            "eventType": "AwsApiCall",
+            "managementEvent": True,
+            "recipientAccountId": identity.account,
+            "eventCategory": "Management",
+            "tlsDetails": {
+                "tlsVersion": "TLSv1.3",
+                "cipherSuite": "TLS_AES_128_GCM_SHA256",
+                "clientProvidedHostHeader": host,
+            },
+        }
+        if "Console" in identity.user_agent or "console" in identity.user_agent:
+            record["sessionCredentialFromConsole"] = "true"
+        if operation == "AssumeRole" and not failed:
+            self._assumed(identity, parameters, record)
+        with self._lock:
+            self.records.append((identity.account, record))
+
+    def _assumed(self, identity: Identity, parameters: Mapping[str, Any], record: dict[str, Any]) -> None:
+        """A cross-account AssumeRole is told twice, in both accounts, tied by ``sharedEventID``."""
+        role = str(parameters.get("RoleArn", ""))
+        target = role.split(":")[4] if role.count(":") >= 5 else identity.account
+        record["resources"] = [{"accountId": target, "type": "AWS::IAM::Role", "ARN": role}]
+        if target == identity.account:
+            return
+        record["sharedEventID"] = self._id()
+        caller = {
+            "type": "AWSAccount",
+            "principalId": identity.user_identity.get("principalId", ""),
+            "accountId": identity.account,
+        }
+        copy = {**record, "eventID": self._id(), "userIdentity": caller, "recipientAccountId": target}
+        with self._lock:
+            self.records.append((target, copy))
+
+    def add(self, account: str, record: dict[str, Any]) -> None:
+        """A record that no call makes: a sign-in, a service's own event."""
+        full = {
+            "eventVersion": "1.09",
+            "eventTime": self._time(),
+            "eventID": self._id(),
+            "requestParameters": None,
+            "responseElements": None,
+            "recipientAccountId": account,
+            "managementEvent": True,
+            "eventCategory": "Management",
+            **record,
+        }
+        with self._lock:
+            self.records.append((account, full))
+
+    def _time(self) -> str:
+        return self._clock.tick().strftime("%Y-%m-%dT%H:%M:%SZ")
+
+    def _id(self) -> str:
+        return str(uuid.UUID(int=self._random.getrandbits(128), version=4))
+
+    @property
+    def last(self) -> dict[str, Any]:
+        """The latest record: right after a call, that call's own."""
+        return self.records[-1][1]
+
+    def deliver(self, put: Callable[[str, bytes], None]) -> int:
+        """Writes every record into objects as CloudTrail does (gzip, one account and region, some minutes each).
+
+        ``put`` takes the key under the trail's prefix and the bytes. Gives the number of records.
+        """
+        groups: defaultdict[tuple[str, str, datetime], list[dict[str, Any]]] = defaultdict(list)
+        for account, record in self.records:
+            at = datetime.fromisoformat(record["eventTime"])
+            slot = at.replace(minute=at.minute - at.minute % DELIVERY_MINUTES, second=0)
+            groups[account, record["awsRegion"], slot].append(record)
+        count = 0
+        letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+        for (account, region, slot), records in sorted(groups.items(), key=lambda g: (g[0][2], g[0][0], g[0][1])):
+            delivered = slot + timedelta(minutes=DELIVERY_MINUTES)
+            unique = "".join(self._random.choices(letters, k=16))
+            name = f"{account}_CloudTrail_{region}_{delivered:%Y%m%dT%H%MZ}_{unique}.json.gz"
+            key = f"AWSLogs/{self._organization}/{account}/CloudTrail/{region}/{delivered:%Y/%m/%d}/{name}"
+            put(key, gzip.compress(msgspec.json.encode({"Records": records}), compresslevel=5, mtime=0))
+            count += len(records)
+        return count

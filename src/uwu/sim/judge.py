@@ -1,0 +1,93 @@
+"""Holds what uwu found and explained against what the simulator did: its own ledger, which uwu never sees."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+
+class Expected(msgspec.Struct, frozen=True):
+    """A finding that must be there. ``path`` is the attribute; empty for the whole subject."""
+
+    rule: str
+    subject: str
+    path: str = ""
+
+
+class Drift(msgspec.Struct, frozen=True, kw_only=True):
+    """One change that someone made by hand."""
+
+    kind: str
+    """What sort of change, in words: ``port opened``."""
+    subject: str
+    human: str
+    """The e-mail address or user name of who did it."""
+    owner: str
+    """The group that owns the subject; empty where nobody does."""
+    event_id: str
+    event_name: str
+    at: str
+    expected: tuple[Expected, ...]
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """How the findings stand against the ledger."""
+
+    drifts_seeded: int
+    drifts_found: int
+    """Every finding that the drift must give is there."""
+    drifts_explained: int
+    """Found, and each with the right owner, the right human and the right event."""
+    false_findings: int
+    """Findings that no drift accounts for."""
+    missing: list[str]
+    wrong: list[str]
+    false: list[str]
+
+
+def _person(name: str) -> str:
+    return name.split("@")[0].lower()
+
+
+def judge(ledger: Sequence[Drift], findings: Sequence[Mapping[str, Any]]) -> Verdict:
+    """``findings``: dicts with rule, subject, path, owner, actor and cause (with event_id)."""
+    by_key = {(f["rule"], f["subject"], f["path"]): f for f in findings}
+    accounted: set[tuple[str, str, str]] = set()
+    missing: list[str] = []
+    wrong: list[str] = []
+    found = explained = 0
+    for drift in ledger:
+        keys = [(e.rule, e.subject, e.path) for e in drift.expected]
+        accounted.update(keys)
+        absent = [key for key in keys if key not in by_key]
+        if absent:
+            missing += [f"{drift.kind}: no {rule} {path} on {subject}" for rule, subject, path in absent]
+            continue
+        found += 1
+        faults = [fault for key in keys for fault in _faults(drift, by_key[key])]
+        wrong += [f"{drift.kind} on {drift.subject}: {fault}" for fault in faults]
+        explained += not faults
+    false = [f"{f['rule']} {f['path']} on {f['subject']}" for key, f in by_key.items() if key not in accounted]
+    return Verdict(
+        drifts_seeded=len(ledger),
+        drifts_found=found,
+        drifts_explained=explained,
+        false_findings=len(false),
+        missing=missing,
+        wrong=wrong,
+        false=sorted(false),
+    )
+
+
+def _faults(drift: Drift, finding: Mapping[str, Any]) -> list[str]:
+    faults: list[str] = []
+    if finding["owner"].rsplit("/", 1)[-1] != drift.owner:
+        faults.append(f"the owner is {drift.owner or 'nobody'}, not {finding['owner'] or 'nobody'}")
+    if _person(finding["actor"]) != _person(drift.human):
+        faults.append(f"{drift.human} did it, not {finding['actor'] or 'someone unknown'}")
+    cause = finding.get("cause")
+    if cause is not None and cause["event_id"] != drift.event_id:
+        faults.append(f"the event is {drift.event_name} {drift.event_id}, not {cause['name']} {cause['event_id']}")
+    return faults

@@ -1,0 +1,100 @@
+"""AWS's APIs on this machine: moto in server mode, as a child process that never outlives its parent."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+from types import TracebackType
+
+from uwu.kernel.errors import Misconfigured, Unavailable
+
+START_TIMEOUT_SECONDS = 30
+
+# Runs in the child: serves on a free port, says which, and ends when its standard input does.
+_CHILD = """
+import os, sys, threading
+
+def end_with_parent():
+    sys.stdin.buffer.read()
+    os._exit(0)
+
+threading.Thread(target=end_with_parent, daemon=True).start()
+import logging
+logging.getLogger("werkzeug").setLevel(logging.ERROR)
+from werkzeug.serving import make_server, WSGIRequestHandler
+from moto.server import DomainDispatcherApplication, create_backend_app
+WSGIRequestHandler.protocol_version = "HTTP/1.1"
+server = make_server("127.0.0.1", 0, DomainDispatcherApplication(create_backend_app), threaded=True)
+os.write(1, f"{server.server_port}\\n".encode())
+server.serve_forever()
+"""
+
+
+class MotoServer:
+    """A moto server at ``url``; a context manager. Raises ``Misconfigured`` where the extra ``demo`` is not installed."""
+
+    def __init__(self) -> None:
+        if importlib.util.find_spec("moto") is None or importlib.util.find_spec("flask") is None:
+            raise Misconfigured(
+                "the simulated organisation needs moto, which is not installed",
+                code="demo-missing",
+                hint="pip install 'uwu[demo]'",
+            )
+        self.url = ""
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> MotoServer:
+        """Starts it and waits until it answers."""
+        # moto would load a thousand public images into each account and region; nobody lists them
+        env = {**os.environ, "MOTO_EC2_LOAD_DEFAULT_AMIS": "false", "MOTO_IAM_LOAD_MANAGED_POLICIES": "false"}
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", _CHILD],
+            env=env,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            cwd=Path(sys.executable).parent,
+        )
+        assert self._process.stdout is not None
+        port = self._process.stdout.readline().decode().strip()
+        if not port:
+            self.stop()
+            raise Unavailable("the moto server did not start", code="moto-unavailable")
+        self.url = f"http://127.0.0.1:{port}"
+        deadline = time.monotonic() + START_TIMEOUT_SECONDS
+        while True:
+            try:
+                urllib.request.urlopen(f"{self.url}/moto-api/data.json", timeout=5).close()
+                return self
+            except OSError as error:
+                if time.monotonic() > deadline:
+                    self.stop()
+                    raise Unavailable(f"the moto server does not answer: {error}", code="moto-unavailable") from error
+                time.sleep(0.05)
+
+    def stop(self) -> None:
+        """Ends it; closing its standard input is enough, the rest is for a server that hangs."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        for stream in (process.stdin, process.stdout):
+            if stream is not None:
+                stream.close()
+        try:
+            process.wait(timeout=3)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    def __enter__(self) -> MotoServer:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
