@@ -14,6 +14,8 @@ _DELETED = re.compile(r"^(Delete(?!Tags)|Terminate|Remove|Release|Deregister|Sch
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 _COMMON = frozenset(
     {"id", "ids", "name", "arn", "set", "value", "key", "type", "configuration", "attribute", "attributes"}
+    # what is enabled may have been disabled: the direction says nothing of which setting is meant
+    | {"enable", "enabled", "disable", "disabled", "is", "put", "update", "modify", "change"}
 )
 
 CREATED, DELETED, CHANGED = "created", "deleted", "changed"

@@ -18,7 +18,15 @@ ATTRIBUTE, GONE, UNDECLARED, UNOWNED = "drift.attribute", "drift.gone", "drift.u
 SENSITIVE = "(sensitive value)"
 
 _SERIOUS = frozenset(
-    {"ingress", "policy", "assume_role_policy", "publicly_accessible", "managed_policy_arns", "inline_policy"}
+    {
+        "ingress",
+        "policy",
+        "assume_role_policy",
+        "publicly_accessible",
+        "managed_policy_arns",
+        "inline_policy",
+        "public_access_block",
+    }
 )
 """Attributes whose drift may open a door: high where others are medium."""
 

@@ -152,10 +152,19 @@ class Recorder:
         }
         if "Console" in identity.user_agent or "console" in identity.user_agent:
             record["sessionCredentialFromConsole"] = "true"
+        if service == "sqs":
+            self._as_aws(record, f"https://sqs.{region}.amazonaws.com")
         if operation == "AssumeRole" and not failed:
             self._assumed(identity, parameters, record)
         with self._lock:
             self.records.append((identity.account, record))
+
+    def _as_aws(self, record: dict[str, Any], host: str) -> None:
+        """A queue's URL names the server: AWS's, where a record tells it."""
+        for part in ("requestParameters", "responseElements"):
+            content = record[part]
+            if isinstance(content, dict) and isinstance(content.get("queueUrl"), str):
+                record[part] = {**content, "queueUrl": content["queueUrl"].replace(self._url, host)}
 
     def _assumed(self, identity: Identity, parameters: Mapping[str, Any], record: dict[str, Any]) -> None:
         """A cross-account AssumeRole is told twice, in both accounts, tied by ``sharedEventID``."""

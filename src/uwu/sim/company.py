@@ -40,6 +40,7 @@ class Account:
     """The team that owns it; empty for none."""
     environment: str
     id: str = ""
+    arn: str = ""
     regions: list[str] = field(default_factory=list)
 
 

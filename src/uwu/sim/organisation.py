@@ -155,6 +155,7 @@ class _Builder:
                 continue
             made = client.create_account(AccountName=account.name, Email=f"aws+{account.name}@larkspur.example")
             account.id = made["CreateAccountStatus"]["AccountId"]
+            account.arn = client.describe_account(AccountId=account.id)["Account"]["Arn"]
             client.move_account(AccountId=account.id, SourceParentId=root, DestinationParentId=units[account.ou])
         return organization["Id"]
 
@@ -172,7 +173,6 @@ class _Builder:
     def _baseline(self, account: Account) -> None:
         management = self.company.accounts[0].id
         self._sso_roles(account)
-        owner = account.owner or "platform"
         stack = self._stack(f"baseline-{account.name}", "platform", "core", account.id, HOME_REGION)
         pipeline = self._pipeline(stack, "platform", {"managed-by": "terraform", "environment": account.environment})
         principal = {"AWS": f"arn:aws:iam::{management}:root"}
@@ -184,6 +184,9 @@ class _Builder:
             )
             self.trail_bucket = pipeline.bucket(f"larkspur-cloudtrail-{management[-4:]}", "trail")
             self.state_bucket = pipeline.bucket(f"larkspur-terraform-states-{management[-4:]}", "states")
+            for member in self.company.accounts[1:]:
+                attributes = {"id": member.id, "arn": member.arn, "name": member.name, "status": "ACTIVE"}
+                stack.add("aws_organizations_account", "member", attributes, key=member.name)
         if account.environment == "production":
             pipeline.cloudformation(f"vendor-agent-{account.name}")
         if account.name == self._security_account():
@@ -203,7 +206,6 @@ class _Builder:
         if account.regions:
             name = f"{account.name}.larkspur.example"
             self.zones[account.id] = (pipeline.zone(name), name)
-        del owner
 
     def _security_account(self) -> str:
         names = {s.name: s.account for s in self.company.services}
