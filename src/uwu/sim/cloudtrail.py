@@ -59,7 +59,7 @@ class Recorder:
         self._random = random.Random(seed ^ 0x7A11)  # noqa: S311
         self._organization = organization
         self._lock = threading.Lock()
-        self._sessions: dict[str, boto3.Session] = {}
+        self._session = boto3.Session()
         self._clients: dict[tuple[str, str, str], Any] = {}
         self.records: list[tuple[str, dict[str, Any]]] = []
         """(account whose trail holds it, record)."""
@@ -72,8 +72,7 @@ class Recorder:
         return self._clients[key]
 
     def _make(self, identity: Identity, service: str, region: str) -> Any:
-        session = self._sessions.setdefault("one", boto3.Session())
-        client = session.client(
+        client = self._session.client(
             service,
             region_name=region,
             endpoint_url=self._url,

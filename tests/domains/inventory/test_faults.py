@@ -54,10 +54,10 @@ def test_one_bad_cell_costs_only_itself_and_deletes_nothing(
     full: AccountWorld, open_kernel: Open, proxy: FaultProxy, fault: Fault, status: CellStatus, code: str
 ) -> None:
     kernel = open_kernel(full, url=proxy.url)
-    observe_shard(kernel, full.id, REGION, "sqs")
+    observe_shard(kernel, full.id, REGION, ["sqs"])
     known = urns_of(kernel, "aws_sqs_queue")
     proxy.faults.append(fault)
-    second = observe_shard(kernel, full.id, REGION, "sqs")
+    second = observe_shard(kernel, full.id, REGION, ["sqs"])
     assert incomplete(kernel) == {(full.id, "aws_sqs_queue"): (status, code)}
     assert urns_of(kernel, "aws_sqs_queue") == known != set()
     assert (second["cells"], second["complete"], second["removed"], second["changed"]) == (1, 0, 0, 0)
@@ -76,7 +76,7 @@ def test_a_denied_list_leaves_the_other_types_of_its_shard(
 ) -> None:
     proxy.faults.append(Fault(lambda r: r.action == action, code, 403))
     kernel = open_kernel(full, url=proxy.url)
-    counts = observe_shard(kernel, full.id, REGION, "ec2")
+    counts = observe_shard(kernel, full.id, REGION, ["ec2"])
     assert counts["complete"] == counts["cells"] - 1 > 7
     assert set(incomplete(kernel)) == {(full.id, type)}
     assert urns_of(kernel, type) == set() and urns_of(kernel, others) != set()
@@ -86,15 +86,15 @@ def test_a_denied_further_call_names_itself_and_keeps_what_was_known_whole(
     full: AccountWorld, open_kernel: Open, proxy: FaultProxy
 ) -> None:
     kernel = open_kernel(full, url=proxy.url)
-    observe_shard(kernel, full.id, REGION, "s3")
+    observe_shard(kernel, full.id, REGION, ["s3"])
     refused = Fault(lambda r: r.action.startswith("GET") and "policy" in r.action, "AccessDenied", 403)
     proxy.faults.append(refused)
-    second = observe_shard(kernel, full.id, REGION, "s3")
+    second = observe_shard(kernel, full.id, REGION, ["s3"])
     expected = {(full.id, "aws_s3_bucket"): (CellStatus.DENIED, "GetBucketPolicy.AccessDenied")}
     assert incomplete(kernel) == expected
     assert second["changed"] == 0
     fresh = open_kernel(full, url=proxy.url)
-    observe_shard(fresh, full.id, REGION, "s3")
+    observe_shard(fresh, full.id, REGION, ["s3"])
     assert incomplete(fresh) == expected
     with fresh.db.read() as connection:
         bucket = graph.resource(connection, f"arn:aws:s3:::{full.ids['bucket']}")
@@ -185,6 +185,6 @@ def test_what_vanishes_between_two_calls_is_not_there(full: AccountWorld, open_k
         )
     )
     kernel = open_kernel(full, url=proxy.url)
-    observe_shard(kernel, full.id, REGION, "sqs")
+    observe_shard(kernel, full.id, REGION, ["sqs"])
     assert incomplete(kernel) == {}
     assert urns_of(kernel, "aws_sqs_queue") == {full.ids["queue"]}

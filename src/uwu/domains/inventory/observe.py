@@ -1,9 +1,10 @@
-"""The jobs that read AWS: accounts first, then one durable shard for each (account, region, service)."""
+"""The jobs that read AWS: accounts first, then one durable shard for each (account, region, group of services)."""
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -14,7 +15,7 @@ from uwu.domains.inventory import reader
 from uwu.domains.inventory.model import SOURCE, Scope
 from uwu.domains.inventory.names import resolve_names
 from uwu.domains.inventory.reader import Observation
-from uwu.domains.inventory.services import ACCOUNT, SERVICES, shards
+from uwu.domains.inventory.services import ACCOUNT, GROUPS, SERVICES, shards
 from uwu.kernel import codec, graph, tables
 from uwu.kernel.aws import Failure, Organization
 from uwu.kernel.errors import UwuError
@@ -33,7 +34,7 @@ def _sync(run: Run, _arguments: dict[str, Any]) -> dict[str, Any]:
     for problem in told["problems"]:
         run.log(problem["message"], level="warning", data=problem)
     planned = [shard for account in told["accounts"] for shard in shards(account, told["regions"], told["home_region"])]
-    arguments = [{"account": a, "region": r, "service": s} for a, r, s in planned]
+    arguments = [{"account": a, "region": r, "services": s} for a, r, s in planned]
     results = run.fan_out(SHARD, arguments, keys=["/".join(shard) for shard in planned])
     counts = Counter(told["counts"])
     broken: list[dict[str, Any]] = []
@@ -50,8 +51,8 @@ def _sync(run: Run, _arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 def _shard(run: Run, arguments: dict[str, Any]) -> dict[str, Any]:
-    account, region, service = (str(arguments[name]) for name in ("account", "region", "service"))
-    return run.step(observe_shard, run.kernel, account, region, service, name="observe")
+    account, region, group = (str(arguments[name]) for name in ("account", "region", "services"))
+    return run.step(observe_shard, run.kernel, account, region, GROUPS[group], name="observe")
 
 
 JOBS = (Job("inventory.sync", _sync), Job(SHARD, _shard))
@@ -86,10 +87,11 @@ def discover(kernel: Kernel) -> dict[str, Any]:
     }
 
 
-def observe_shard(kernel: Kernel, account: str, region: str, service: str) -> dict[str, int]:
-    """Observes one shard and writes each of its cells in a transaction of its own."""
+def observe_shard(kernel: Kernel, account: str, region: str, services: Sequence[str]) -> dict[str, int]:
+    """Observes ``services`` of one account and region and writes each of its cells in a transaction of its own."""
     scope = Scope(account, region, kernel.aws.identity().partition)
-    return _record_all(kernel, reader.observe(kernel.aws, scope, service, SERVICES[service]))
+    cells = (reader.observe(kernel.aws, scope, service, SERVICES[service]) for service in services)
+    return _record_all(kernel, itertools.chain.from_iterable(cells))
 
 
 def note_broken(kernel: Kernel, broken: list[dict[str, Any]]) -> dict[str, int]:
@@ -98,7 +100,7 @@ def note_broken(kernel: Kernel, broken: list[dict[str, Any]]) -> dict[str, int]:
     for shard in broken:
         problem = shard["problem"]
         failure = Failure(CellStatus.FAILED, str(problem.get("code", "internal")), str(problem.get("message", "")))
-        seen.extend(_not_seen([(shard["account"], shard["region"], shard["service"])], failure))
+        seen.extend(_not_seen([(shard["account"], shard["region"], shard["services"])], failure))
     return _record_all(kernel, seen)
 
 
@@ -130,7 +132,8 @@ def _record_all(kernel: Kernel, seen: Iterable[Observation]) -> dict[str, int]:
 def _not_seen(planned: Iterable[tuple[str, str, str]], failure: Failure) -> list[Observation]:
     return [
         reader.failed(Scope(account, region), spec.name, failure)
-        for account, region, service in planned
+        for account, region, group in planned
+        for service in GROUPS[group]
         for spec in SERVICES[service]
     ]
 

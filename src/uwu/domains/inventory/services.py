@@ -1,4 +1,4 @@
-"""Every type that is observed, and the shards that hold them: one shard is (account, region, service)."""
+"""Every type that is observed, and the shards that hold them: one shard is (account, region, group of services)."""
 
 from __future__ import annotations
 
@@ -15,12 +15,20 @@ SERVICES: dict[str, tuple[Spec, ...]] = {
 }
 """Service -> its types, in the order in which one shard reads them."""
 
+GROUPS: dict[str, tuple[str, ...]] = {
+    "ec2": ("ec2",),
+    "regional": tuple(s for s, specs in SERVICES.items() if s != "ec2" and not specs[0].everywhere),
+    "s3": ("s3",),
+    "global": tuple(s for s, specs in SERVICES.items() if s != "s3" and specs[0].everywhere),
+}
+"""Services that one shard reads one after the other: a durable job costs about as much as three calls, and most
+services of most regions answer a single, empty page. Those with calls for each resource are alone."""
+
 ACCOUNT = "aws_account"
 """The type of accounts; Organizations tells them, not a shard."""
 
 
 def shards(account: str, regions: Iterable[str], home_region: str) -> list[tuple[str, str, str]]:
-    """(account, region, service) of every shard of ``account``: global services once, in the home region."""
-    regional = [s for s, specs in SERVICES.items() if not specs[0].everywhere]
-    once = [s for s, specs in SERVICES.items() if specs[0].everywhere]
-    return [(account, home_region, s) for s in once] + [(account, region, s) for region in regions for s in regional]
+    """(account, region, group) of every shard of ``account``: global services once, in the home region."""
+    once = [(account, home_region, group) for group in ("global", "s3")]
+    return once + [(account, region, group) for region in regions for group in ("ec2", "regional")]
