@@ -15,7 +15,7 @@ from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Protocol
 
 from uwu.kernel.errors import Misconfigured
-from uwu.kernel.model import Change, Declaration, Difference, Entity, Evidence, Found, Resource, Severity
+from uwu.kernel.model import Change, Declaration, Difference, Evidence, Found, Resource, Severity
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -131,9 +131,37 @@ class Domain:
     routes: str = ""
     """``module:attribute``: Litestar route handlers under ``/api/v1``."""
     commands: str = ""
-    """``module:attribute``: a cyclopts App of the domain's own commands."""
+    """``module:attribute``: a cyclopts App of the domain's own commands, each giving an Answer."""
     health: str = ""
     """``module:function`` (Kernel) -> Sequence[SourceHealth]: how fresh its sources are."""
+
+
+class Client(Protocol):
+    """What a command is given to speak with the API: over the network, or in process on the embedded home.
+
+    A command takes it as ``*, client: Annotated[Client, Parameter(parse=False)]`` and gives an Answer.
+    """
+
+    def get(self, path: str, **parameters: Any) -> Any:
+        """The JSON answer of GET ``/api/v1<path>``. Raises the ``UwuError`` that the API tells."""
+        ...
+
+    def post(self, path: str, body: Any = None) -> Any:
+        """The JSON answer of POST ``/api/v1<path>``."""
+        ...
+
+    def run(self, job: str, arguments: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Asks for a job, shows its progress, and gives its result once it is done."""
+        ...
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a command gives: ``value`` for programs (``--json``), ``text`` for people."""
+
+    value: Any
+    text: str = ""
+    exit_code: int = 0
 
 
 @dataclass(frozen=True)
@@ -208,4 +236,8 @@ def types_of(domains: Iterable[Domain]) -> dict[str, ResourceType]:
     return {type.name: type for domain in domains for type in domain.types}
 
 
-__all__ = ["ChangeLog", "Compare", "Domain", "Entity", "EntityKind", "Phase", "ResourceType", "Rule", "SourceHealth"]
+
+
+def health_of(domains: Iterable[Domain], kernel: Kernel) -> list[SourceHealth]:
+    """How fresh the sources of every domain are."""
+    return [health for domain in domains if domain.health for health in load(domain.health)(kernel)]

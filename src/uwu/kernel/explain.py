@@ -113,7 +113,7 @@ def explain(kernel: Kernel, subject: str) -> Story:
         owns=owns,
         sentences=[],
     )
-    return msgspec.structs.replace(story, sentences=_summary(story))
+    return msgspec.structs.replace(story, sentences=summary(story))
 
 
 def _covered(connection: sa.Connection, cell: str) -> Covered | None:
@@ -176,7 +176,8 @@ def _sentences(finding: Finding) -> list[Sentence]:
     return told
 
 
-def _summary(story: Story) -> list[Sentence]:
+def summary(story: Story) -> list[Sentence]:
+    """The whole story in at most five sentences."""
     told = [
         one for one in (_what_happened(story), _declared(story), _observed(story), _owned(story), _fix(story)) if one
     ]

@@ -14,6 +14,7 @@ from uwu.kernel.settings import Settings
 
 if TYPE_CHECKING:
     from uwu.kernel.aws import Aws
+    from uwu.kernel.jobs import Jobs
     from uwu.kernel.lake import Lake
 
 
@@ -50,6 +51,13 @@ class Kernel:
         return Aws(self.settings.aws)
 
     @cached_property
+    def jobs(self) -> Jobs:
+        """The port to ask for jobs."""
+        from uwu.kernel.jobs import Jobs
+
+        return Jobs(self)
+
+    @cached_property
     def change_log(self) -> ChangeLog | None:
         """The port to who changed what; None where no domain provides it."""
         for domain in self.domains:
@@ -62,5 +70,7 @@ class Kernel:
 
     def close(self) -> None:
         """Gives back connections and files."""
+        if "jobs" in self.__dict__:
+            self.jobs.close()
         if "db" in self.__dict__:
             self.db.close()

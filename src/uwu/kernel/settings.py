@@ -85,6 +85,19 @@ class DriftSettings(Section, frozen=True):
     """A finding whose source has not been observed for so long is stale: neither open nor closed is known."""
 
 
+class JobsSettings(Section, frozen=True):
+    """How jobs run in a worker."""
+
+    concurrency: Positive = 8
+    """Runs of one job at the same time in one worker, where the job sets no number: they mostly wait on the network."""
+    grace_seconds: Positive = 10
+    """How long a stopping worker waits for steps in flight; those that need longer are repeated by the next worker."""
+    stale_after_seconds: Positive = 15
+    """A worker that was not heard of for so long is dead: its peers take over its jobs."""
+    keep_days: Positive = 30
+    """Finished jobs and their logs are deleted after so many days."""
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Everything that can be set, with its default."""
 
@@ -96,6 +109,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     estate: tuple[str, ...] = ("estate",)
     """Folders or files of declared entities; relative ones are under the home."""
     aws: AwsSettings = AwsSettings()
+    jobs: JobsSettings = JobsSettings()
     http: HttpSettings = HttpSettings()
     lake: LakeSettings = LakeSettings()
     query: QuerySettings = QuerySettings()
@@ -113,8 +127,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
     @property
     def jobs_url(self) -> str:
-        """The URL of the jobs database: a second SQLite file, or a schema of the same PostgreSQL."""
-        return self.database_url or f"sqlite:///{self.home_path / 'jobs.db'}"
+        """The URL of the jobs database: a second SQLite file beside the state, or a schema of the same PostgreSQL."""
+        if not self.state_url.startswith("sqlite"):
+            return self.state_url
+        return self.state_url.rsplit("/", 1)[0] + "/jobs.db"
 
     @property
     def warehouse(self) -> str:

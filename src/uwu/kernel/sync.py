@@ -42,4 +42,4 @@ def _judge(kernel: Kernel) -> Any:
     return codec.builtins(drift.judge(kernel))
 
 
-JOBS = (Job("sync", _sync),)
+JOBS = (Job("sync", _sync, concurrency=1),)
