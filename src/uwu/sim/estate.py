@@ -126,7 +126,19 @@ def write(folder: Path, company: Company, *, stacks: Sequence[Mapping[str, Any]]
     )
 
 
+class _Dumper(yaml.SafeDumper):
+    """Quotes texts of digits: YAML 1.1 and 1.2 disagree on which of them are numbers."""
+
+
+def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
+    style = '"' if value.isdigit() else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
+
+
+_Dumper.add_representer(str, _text)
+
+
 def _dump(path: Path, documents: Sequence[Mapping[str, Any]]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", encoding="utf-8") as file:
-        yaml.safe_dump_all(documents, file, sort_keys=False, explicit_start=False, width=120)
+        yaml.dump_all(documents, file, Dumper=_Dumper, sort_keys=False, explicit_start=False, width=120)
