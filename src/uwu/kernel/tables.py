@@ -229,3 +229,37 @@ audit = sa.Table(
     Index(None, "subject"),
     Index(None, "at"),
 )
+
+lake_streams = sa.Table(
+    "lake_streams",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("last_batch", Integer, nullable=False, comment="the highest batch number given out; its row lock orders claims"),
+)
+
+lake_batches = sa.Table(
+    "lake_batches",
+    metadata,
+    Column("stream", Text, primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False, comment="consecutive within the stream, from 1"),
+    Column("state", Text, nullable=False, comment="claimed, written, committed or void"),
+    Column("epoch", Integer, nullable=False, comment="raised at each taking: the fence"),
+    Column("holder", Text, nullable=False),
+    Column("expires_at", Time, nullable=False, comment="from when another may take a claimed batch"),
+    Column("files", Json, nullable=False, comment="table -> files, fixed once written"),
+    Column("rows", Json, nullable=False, comment="table -> rows"),
+    Column("detail", Json, nullable=False, comment="what the stream says of the batch"),
+    Column("created_at", Time, nullable=False),
+    Column("written_at", Time),
+    Column("committed_at", Time),
+    Index(None, "stream", "state"),
+)
+
+lake_keys = sa.Table(
+    "lake_keys",
+    metadata,
+    Column("stream", Text, primary_key=True),
+    Column("key", Text, primary_key=True, comment="what was taken in: an object and its version"),
+    Column("batch", Integer, nullable=False),
+    Index(None, "stream", "batch"),
+)
