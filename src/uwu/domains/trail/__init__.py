@@ -1,0 +1,40 @@
+"""CloudTrail: what happened, to which resource, by which human."""
+
+from __future__ import annotations
+
+from uwu.kernel.domain import Domain, EntityKind, Phase
+
+_TRAIL_SPEC = {
+    "type": "object",
+    "required": ["source"],
+    "properties": {
+        "source": {
+            "type": "string",
+            "minLength": 1,
+            "description": "s3://bucket/prefix, or a folder (relative to the file that declares it)",
+        },
+        "owner": {"type": "string", "minLength": 1},
+    },
+}
+
+DOMAIN = Domain(
+    name="trail",
+    title="CloudTrail",
+    kinds=(
+        EntityKind(
+            kind="Trail",
+            api_versions=("uwu.dev/v1alpha1",),
+            schema=_TRAIL_SPEC,
+            references={"owner": ("group", "ownedBy", "ownerOf")},
+        ),
+    ),
+    jobs="uwu.domains.trail.ingest:JOBS",
+    sync=((Phase.EVENTS, "trail.ingest"),),
+    evidence="uwu.domains.trail.creators:evidence",
+    changes="uwu.domains.trail.changes:log",
+    tables="uwu.domains.trail.tables",
+    query_tables="uwu.domains.trail.health:query_tables",
+    routes="uwu.domains.trail.api:HANDLERS",
+    commands="uwu.domains.trail.cli:APP",
+    health="uwu.domains.trail.health:health",
+)

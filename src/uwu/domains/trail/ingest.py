@@ -1,0 +1,359 @@
+"""Objects -> events in the lake, each once: whatever is killed, delivered twice or held by two objects."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+
+from uwu.domains.trail import actors, sources, store
+from uwu.domains.trail.actors import SessionIndex
+from uwu.domains.trail.names import Namer
+from uwu.domains.trail.parse import Parsed, Record, parse
+from uwu.domains.trail.rows import Rows
+from uwu.domains.trail.sources import Gone, Object
+from uwu.kernel import codec, declared, leases
+from uwu.kernel.errors import Conflict, Problem, UwuError
+from uwu.kernel.jobs import Job, Run
+from uwu.kernel.lake import Batch, Batches
+from uwu.kernel.leases import Lease
+from uwu.kernel.runtime import Kernel
+
+LEASE = "trail.ingest"
+LEASE_SECONDS = 120.0
+"""How long a dead ingest keeps others out; the same job, resumed, takes the lease at once. Renewed at each batch."""
+WAIT_SECONDS = 900.0
+"""How long an ingest waits for another one to end."""
+OBJECTS_PER_BATCH = 1_000
+"""As many keys as one claim takes."""
+PROBLEMS_TOLD = 200
+"""Problems in the result of one ingest; all of them are in ``trail_rejects``."""
+
+Progress = Callable[[str, int, int], None]
+
+
+class Taken(msgspec.Struct, kw_only=True):
+    """What an ingest took."""
+
+    objects: int = 0
+    events: int = 0
+    """Events added."""
+    duplicates: int = 0
+    """Events that were there already."""
+    rejected: int = 0
+    """Records kept aside."""
+    writes: int = 0
+    """Successful writes among the added."""
+    named: int = 0
+    """Those of them whose target is named."""
+    humans: int = 0
+    """Added events whose human is named."""
+    others: int = 0
+    """Added events whose machine or service is named."""
+    actors_named_later: int = 0
+    """Earlier events whose actor these events told."""
+    problems: list[Problem] = []
+
+    def add(self, other: Taken) -> None:
+        for field in self.__struct_fields__:
+            setattr(self, field, getattr(self, field) + getattr(other, field))
+        del self.problems[PROBLEMS_TOLD:]
+
+    @property
+    def named_pct(self) -> float:
+        """Of the successful writes, how many name their resource; 100 where there is none."""
+        return round(100 * self.named / self.writes, 2) if self.writes else 100.0
+
+    @property
+    def actor_pct(self) -> float:
+        """Of the events, how many name their human, machine or service; 100 where there is none."""
+        return round(100 * (self.humans + self.others) / self.events, 2) if self.events else 100.0
+
+    def plain(self) -> dict[str, Any]:
+        return {**codec.builtins(self), "named_pct": self.named_pct, "actor_pct": self.actor_pct}
+
+
+class Ingest:
+    """One run over sources. Only one runs at a time: ``opened`` holds the lease."""
+
+    def __init__(self, kernel: Kernel, progress: Progress, lease: Lease) -> None:
+        self.kernel = kernel
+        self.progress = progress
+        self.lease = lease
+        self.batches = Batches(
+            kernel.db, kernel.lake, store.STREAM, tables=(store.EVENTS, store.EVENT_RESOURCES), holder=LEASE
+        )
+        self.namer = Namer(store.load_aliases(kernel.db))
+
+    @classmethod
+    @contextmanager
+    def opened(cls, kernel: Kernel, holder: str, progress: Progress) -> Iterator[Ingest]:
+        """An ingest that may run, what a dead one left behind brought to its end. Raises ``Conflict``."""
+        with leases.hold(kernel.db, LEASE, holder, LEASE_SECONDS, WAIT_SECONDS) as lease:
+            yield cls(kernel, progress, lease)
+
+    def renew(self) -> None:
+        """Keeps others out for another while. Raises ``Conflict`` where one has taken over."""
+        if not leases.renew(self.kernel.db, self.lease, LEASE_SECONDS):
+            raise Conflict("another ingest has taken over", code="ingest-lost", hint="it goes on where this one was")
+
+    # ---- the run
+
+    def recover(self) -> Taken:
+        """Ends what a dead ingest had begun: claimed objects are read again, written ones committed."""
+        taken = Taken()
+        dead = self.batches.recover()
+        self.batches.commit()  # what was written before them must be seen when they are checked for duplicates
+        for batch in dead:
+            read, problems, away = self._fetch([sources.of_key(key) for key in batch.keys])
+            if away is not None:
+                self.batches.release(batch)
+                taken.problems.append(away.problem)
+                continue
+            taken.add(self._write(batch, read, problems))
+        self.batches.commit()
+        return taken
+
+    def source(self, source: str) -> Taken:
+        """Takes what is new in ``source``. Raises ``UwuError`` where it cannot be listed at all."""
+        self.progress(f"listing {source}", 0, 0)
+        waiting = self._new(sources.discover(self.kernel, source))
+        self.progress(f"reading {source}", 0, len(waiting))
+        taken = Taken()
+        done = 0
+        for group in _groups(waiting, self.kernel.settings.lake.batch_events):
+            self.renew()
+            read, problems, away = self._fetch(group)
+            if away is not None:
+                taken.problems.append(away.problem)
+            batch = self.batches.claim([held.key for held, _ in read] + [key for key, _ in problems])
+            if batch is not None:
+                self.renew()
+                taken.add(self._write(batch, read, problems))
+                self.batches.commit()
+                self.batches.maintain()
+            done += len(group)
+            self.progress(f"reading {source}", done, len(waiting))
+        return taken
+
+    def _new(self, found: Iterable[Object]) -> list[Object]:
+        """Those that were not taken yet, in the order given."""
+        new: list[Object] = []
+        chunk: list[Object] = []
+
+        def settle() -> None:
+            free = set(self.batches.unclaimed([held.key for held in chunk]))
+            new.extend(held for held in chunk if held.key in free)
+            chunk.clear()
+
+        for held in found:
+            chunk.append(held)
+            if len(chunk) == 1000:
+                settle()
+        settle()
+        return new
+
+    def _fetch(
+        self, group: Sequence[Object]
+    ) -> tuple[list[tuple[Object, bytes]], list[tuple[str, Problem]], UwuError | None]:
+        """(what was read, (key, problem) of those that are gone, the first error of those to be tried another time)."""
+        read: list[tuple[Object, bytes]] = []
+        gone: list[tuple[str, Problem]] = []
+        away: UwuError | None = None
+
+        def one(held: Object) -> bytes | UwuError:
+            try:
+                return sources.fetch(self.kernel, held)
+            except UwuError as error:
+                return error
+
+        remote = any(held.name.startswith("s3://") for held in group)
+        with ThreadPoolExecutor(self.kernel.settings.aws.concurrency if remote else 1) as pool:
+            for held, answer in zip(group, pool.map(one, group), strict=True):
+                if isinstance(answer, bytes):
+                    read.append((held, answer))
+                elif isinstance(answer, Gone):
+                    gone.append((held.key, answer.problem))
+                else:
+                    away = away or answer
+        return read, gone, away
+
+    # ---- one batch
+
+    def _write(self, batch: Batch, read: list[tuple[Object, bytes]], gone: list[tuple[str, Problem]]) -> Taken:
+        """Writes the events of ``batch``; where that fails its keys are given back, to be taken another time."""
+        try:
+            return self._written(batch, read, gone)
+        except Exception:
+            # the error that is told is the one that came first; a claim that stays is taken over by the next ingest
+            with suppress(Exception):
+                self.batches.release(batch)
+            raise
+
+    def _written(self, batch: Batch, read: list[tuple[Object, bytes]], gone: list[tuple[str, Problem]]) -> Taken:
+        parsed = [(held.name, parse(held.name, data)) for held, data in read]
+        read.clear()
+        at = codec.now()
+        problems = [(name, p) for name, one in parsed for p in one.problems]
+        problems += [(sources.of_key(key).name, p) for key, p in gone]
+        rejects = [(name, r) for name, one in parsed for r in one.rejects]
+        store.save_rejects(self.kernel.db, rejects, problems, at)
+        taken = Taken(objects=len(parsed), rejected=len(rejects), problems=[p for _, p in problems])
+        taken.problems += [
+            Problem(r.code, r.message, f"{name} record {r.index}", "the record is kept aside in trail_rejects")
+            for name, r in rejects[:PROBLEMS_TOLD]
+        ]
+        fresh, taken.duplicates = self._fresh(parsed)
+        index = self._sessions(fresh)
+        rows = Rows()
+        late: list[dict[str, Any]] = []
+        kinds: Counter[str] = Counter()
+        for name, record in fresh:
+            data = record.data
+            identity = data.get("userIdentity") or {}
+            shared = str(data.get("sharedEventID") or "")
+            actor = actors.resolve(identity, record.at, index, shared_event=shared)
+            if not actors.settled(actor):
+                late.append(
+                    {"event_id": data["eventID"], "at": record.at, "identity": identity, "shared_event": shared}
+                )
+            kinds[actor.kind] += 1
+            rows.add(name, record, actor, self.namer)
+        store.save_late(self.kernel.db, late)
+        store.save_aliases(self.kernel.db, self.namer.aliases.learned, at)
+        self.namer.aliases.learned.clear()
+        taken.actors_named_later = store.resolve_late(self.kernel.db, list(index.fresh), at)
+        taken.events, taken.writes, taken.named = len(fresh), rows.writes, rows.named
+        taken.humans = kinds[actors.HUMAN]
+        taken.others = kinds[actors.MACHINE] + kinds[actors.SERVICE]
+        detail = {k: v for k, v in codec.builtins(taken).items() if k != "problems"}
+        if fresh:
+            detail |= {"since": codec.iso(fresh[0][1].at), "until": codec.iso(fresh[-1][1].at)}
+        self.batches.write(batch, rows.tables(), detail=detail)
+        return taken
+
+    def _fresh(self, parsed: list[tuple[str, Parsed]]) -> tuple[list[tuple[str, Record]], int]:
+        """Records by time without those that the batch or the lake holds already, and how many those were."""
+        held: dict[str, tuple[str, Record]] = {}
+        total = 0
+        for name, one in parsed:
+            for record in one.records:
+                held.setdefault(record.data["eventID"], (name, record))
+                total += 1
+        known = self._known(held)
+        fresh = [pair for id, pair in held.items() if id not in known]
+        fresh.sort(key=lambda pair: pair[1].at)
+        return fresh, total - len(fresh)
+
+    def _known(self, held: dict[str, tuple[str, Record]]) -> set[str]:
+        """The ids among ``held`` that the lake has: a duplicate has the same time, so only those minutes are read."""
+        if not held:
+            return set()
+        import pyarrow as pa
+
+        times = [record.at for _, record in held.values()]
+        since, until = min(times), max(times)
+        lake = self.kernel.lake
+        if not lake.files(store.EVENTS.name, since, until + timedelta(seconds=1)):
+            return set()
+        ids = pa.table({"event_id": list(held), "event_time": pa.array(times, pa.timestamp("us", tz="UTC"))})
+        scan = lake.scan(store.EVENTS.name, since=since, until=until + timedelta(seconds=1))
+        with lake.connection() as connection:
+            connection.register("batch_ids", ids)
+            query = (
+                "select b.event_id from batch_ids b semi join "  # noqa: S608 - the scan is the lake's own expression
+                f"(select event_id, event_time from {scan} where event_time between ? and ?) e "
+                "on b.event_id = e.event_id and b.event_time = e.event_time"
+            )
+            found = {row[0] for row in connection.execute(query, [since, until]).fetchall()}
+            connection.unregister("batch_ids")
+        return found
+
+    def _sessions(self, fresh: list[tuple[str, Record]]) -> FreshIndex:
+        """Every session that may have signed these records: their own, and the stored ones behind them."""
+        index = FreshIndex()
+        for _, record in fresh:
+            session = actors.session_of(record.data)
+            if session is not None:
+                index.add(session)
+        index.fresh = list(index.all.values())
+        store.save_sessions(self.kernel.db, index.fresh, codec.now())
+        store.load_sessions(self.kernel.db, (record.data for _, record in fresh), index)
+        return index
+
+
+class FreshIndex(SessionIndex):
+    """A session index that remembers which sessions a batch brought."""
+
+    fresh: Sequence[actors.Session] = ()
+
+
+def _groups(waiting: Sequence[Object], events: int) -> Iterator[list[Object]]:
+    """Parts of ``waiting`` that hold about ``events`` events each."""
+    group: list[Object] = []
+    size = 0
+    for held in waiting:
+        if group and (size + held.events > events or len(group) >= OBJECTS_PER_BATCH):
+            yield group
+            group, size = [], 0
+        group.append(held)
+        size += held.events
+    if group:
+        yield group
+
+
+# ---- the job
+
+
+def ingest(kernel: Kernel, given: Sequence[str], *, holder: str, progress: Progress | None = None) -> Taken:
+    """Takes what is new in the sources ``given``. One that fails costs only itself.
+
+    Raises the first error where every source failed, ``Conflict`` where another ingest does not end.
+    """
+    told = progress or (lambda _stage, _done, _total: None)
+    taken = Taken()
+    errors: list[UwuError] = []
+    with Ingest.opened(kernel, holder, told) as run:
+        taken.add(run.recover())
+        for source in given:
+            try:
+                taken.add(run.source(source))
+            except UwuError as error:
+                errors.append(error)
+                taken.problems.append(error.problem)
+    store.forget_sessions(kernel.db, codec.now())
+    if errors and len(errors) == len(given):
+        raise errors[0]
+    return taken
+
+
+def declared_sources(kernel: Kernel) -> list[str]:
+    """The sources of the estate's Trail entities."""
+    with kernel.db.read() as connection:
+        return sources.declared(declared.entities(connection, kind="Trail", orphan=False))
+
+
+def _job(run: Run, arguments: dict[str, Any]) -> dict[str, Any]:
+    given = [str(source) for source in arguments.get("sources") or ()]
+    if not given:
+        given = run.step(declared_sources, run.kernel, name="sources")
+    if not given:
+        run.log("no source: declare a Trail in the estate, or name one", level="warning")
+        return {**Taken().plain(), "sources": []}
+    result = run.step(_step, run, given, name="ingest")
+    for problem in result["problems"]:
+        where = f"{problem['place']}: " if problem.get("place") else ""
+        run.log(f"{where}{problem['message']} [{problem['code']}]", level="warning")
+    return {**result, "sources": given}
+
+
+def _step(run: Run, given: list[str]) -> dict[str, Any]:
+    return ingest(run.kernel, given, holder=run.id, progress=run.progress).plain()
+
+
+JOBS = (Job("trail.ingest", _job, concurrency=1),)

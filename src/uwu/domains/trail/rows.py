@@ -1,0 +1,100 @@
+"""Records -> the rows of the lake's tables."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from uwu.domains.trail import clients, store
+from uwu.domains.trail.names import TARGET, Namer, is_write
+from uwu.domains.trail.parse import Record
+from uwu.domains.trail.redact import redact
+from uwu.kernel import codec
+from uwu.kernel.model import Actor
+
+_TYPES = {"text": "string", "json": "string", "int": "int32", "long": "int64", "boolean": "bool_", "double": "float64"}
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else "" if value is None else str(value)
+
+
+def _json(value: Any) -> str | None:
+    return None if value is None else codec.encode(redact(value)).decode()
+
+
+class Rows:
+    """The rows of one batch, by table."""
+
+    def __init__(self) -> None:
+        self._events: list[tuple[Any, ...]] = []
+        self._resources: list[tuple[Any, ...]] = []
+        self.writes = 0
+        """Successful writes."""
+        self.named = 0
+        """Those with a target."""
+
+    def add(self, name: str, record: Record, actor: Actor, namer: Namer) -> None:
+        """One record of the object ``name``, with what a successful write names."""
+        data = record.data
+        identity = data.get("userIdentity") or {}
+        write = is_write(data)
+        error = _text(data.get("errorCode"))
+        changed = write and not error
+        named = namer.name(data) if changed else []
+        targets = [one.urn for one in named if one.role == TARGET]
+        self.writes += changed
+        self.named += bool(targets)
+        account = _text(data.get("recipientAccountId") or identity.get("accountId"))
+        region = _text(data.get("awsRegion"))
+        request = _json(data.get("requestParameters"))
+        through = clients.through(data)
+        chain = codec.encode(actor.chain).decode()
+        who = (actor.kind, actor.name, actor.confidence, actor.how, chain, actor.principal, through)
+        what = (data["eventSource"], data["eventName"], account, region)
+        principal_id = _text(identity.get("principalId"))
+        self._events.append(
+            (
+                record.at,
+                data["eventID"],
+                *what,
+                not write,
+                error,
+                _text(data.get("errorMessage")),
+                *who,
+                _text(identity.get("type")),
+                _text(identity.get("accessKeyId")),
+                principal_id if ":" in principal_id else "",
+                _text(data.get("sourceIPAddress")),
+                _text(data.get("userAgent")),
+                codec.encode(targets).decode(),
+                request,
+                _json(data.get("responseElements")),
+                codec.encode(identity).decode(),
+                _text(data.get("sharedEventID")),
+                _text(data.get("eventType")),
+                _text(data.get("eventCategory")),
+                name,
+                record.index,
+            )
+        )
+        for one in named:
+            asked = request if one.role == TARGET else None
+            self._resources.append((record.at, one.urn, one.role, one.step, data["eventID"], *what, *who, asked, name))
+
+    def tables(self) -> dict[str, Any]:
+        """The rows as Arrow tables, by the name of the lake's table."""
+        return {
+            store.EVENTS.name: _table(store.EVENTS, self._events),
+            store.EVENT_RESOURCES.name: _table(store.EVENT_RESOURCES, self._resources),
+        }
+
+
+def _table(spec: Any, rows: list[tuple[Any, ...]]) -> Any:
+    import pyarrow as pa
+
+    columns = list(zip(*rows, strict=True)) if rows else [() for _ in spec.columns]
+    arrays = []
+    for column, values in zip(spec.columns, columns, strict=True):
+        type = pa.timestamp("us", tz="UTC") if column.type == "time" else getattr(pa, _TYPES[column.type])()
+        arrays.append(pa.array(values, type))
+    return pa.table(arrays, names=[column.name for column in spec.columns])

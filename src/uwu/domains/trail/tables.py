@@ -1,0 +1,62 @@
+"""The trail's SQL tables: what names humans and resources across batches, and what could not be taken.
+
+The events themselves lie in the lake.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import Column, Index, Integer, Table, Text
+
+from uwu.kernel.db import Json, Time, metadata
+
+sessions = Table(
+    "trail_sessions",
+    metadata,
+    Column("event_id", Text, primary_key=True, comment="the event that issued the session"),
+    Column("at", Time, nullable=False),
+    Column("access_key", Text, nullable=False, comment="the key it issued; empty where not told"),
+    Column("assumed_role", Text, nullable=False, comment="AROA...:session name"),
+    Column("role", Text, nullable=False, comment="the role's ARN as the call gave it"),
+    Column("name", Text, nullable=False, comment="the session's name"),
+    Column("role_session", Text, nullable=False, comment="account/role/session name"),
+    Column("source_identity", Text, nullable=False),
+    Column("shared_event", Text, nullable=False),
+    Column("caller", Json, nullable=False, comment="the userIdentity that asked"),
+    Column("seen_at", Time, nullable=False, comment="when it was ingested: sessions are kept for a while"),
+    Index(None, "access_key"),
+    Index(None, "assumed_role"),
+    Index(None, "role_session"),
+    Index(None, "shared_event"),
+    Index(None, "seen_at"),
+)
+
+late = Table(
+    "trail_late",
+    metadata,
+    Column("event_id", Text, primary_key=True, comment="an event whose actor was not known when it came"),
+    Column("at", Time, nullable=False),
+    Column("identity", Json, nullable=False),
+    Column("shared_event", Text, nullable=False),
+    Column("actor", Json, comment="the actor, once a later event told it"),
+    Column("resolved_at", Time),
+    Index(None, "at"),
+)
+
+aliases = Table(
+    "trail_aliases",
+    metadata,
+    Column("alias", Text, primary_key=True, comment="what a call says: a role without its path, an association"),
+    Column("urn", Text, nullable=False, comment="what it means"),
+    Column("learned_at", Time, nullable=False),
+    Index(None, "urn"),
+)
+
+rejects = Table(
+    "trail_rejects",
+    metadata,
+    Column("object", Text, primary_key=True),
+    Column("index", Integer, primary_key=True, comment="the record's place in the object; -1 for the object itself"),
+    Column("code", Text, primary_key=True),
+    Column("message", Text, nullable=False),
+    Column("seen_at", Time, nullable=False),
+)
