@@ -1,0 +1,80 @@
+"""What is not as it should be: findings, entropy, changes."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from litestar import get
+
+from uwu.app.api.world import READ, limited
+from uwu.kernel import codec, drift, entropy, subjects
+from uwu.kernel.drift import Findings
+from uwu.kernel.entropy import Score
+from uwu.kernel.model import Change, Finding
+from uwu.kernel.runtime import Kernel
+
+
+@get("/findings", sync_to_thread=True, opt=READ)
+def list_findings(
+    kernel: Kernel,
+    status: str = "unresolved",
+    severity: str = "",
+    rule: str = "",
+    domain: str = "",
+    owner: str | None = None,
+    account: str = "",
+    type: str = "",
+    actor: str = "",
+    subject: str = "",
+    text: str = "",
+    limit: int = 50,
+    after: str = "",
+) -> Findings:
+    """Findings, the most severe first. ``status`` is open, stale, closed, unresolved or all."""
+    with kernel.db.read() as connection:
+        return drift.findings(
+            connection,
+            status=status,
+            severity=severity,
+            rule=rule,
+            domain=domain,
+            owner=owner,
+            account=account,
+            type=type,
+            actor=actor,
+            subject=subjects.resolve(connection, subject) if subject else "",
+            text=text,
+            limit=limited(limit),
+            after=after,
+        )
+
+
+@get("/findings/{id:str}", sync_to_thread=True, opt=READ)
+def get_finding(kernel: Kernel, id: str) -> Finding:
+    """One finding."""
+    with kernel.db.read() as connection:
+        return drift.finding(connection, id)
+
+
+@get("/entropy", sync_to_thread=True, opt=READ)
+def get_entropy(kernel: Kernel) -> list[Score]:
+    """The entropy of the whole, of each domain, owner and account."""
+    with kernel.db.read() as connection:
+        return entropy.measure(connection)
+
+
+@get("/changes", sync_to_thread=True, opt=READ)
+def list_changes(kernel: Kernel, subject: str = "", hours: int = 24, limit: int = 100) -> list[Change]:
+    """Successful writes, newest first: of one subject, or of everything in the last ``hours``."""
+    log = kernel.change_log
+    if log is None:
+        return []
+    if not subject:
+        return log.recent(since=codec.now() - timedelta(hours=hours), limit=limited(limit))
+    with kernel.db.read() as connection:
+        urn = subjects.resolve(connection, subject)
+    return log.changes([urn], limit=limited(limit))
+
+
+HANDLERS: list[Any] = [list_findings, get_finding, get_entropy, list_changes]

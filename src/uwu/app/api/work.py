@@ -1,0 +1,208 @@
+"""What is done: status, jobs and their progress, queries, the audit chain."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+from litestar import get, post
+from litestar.response import Stream
+
+from uwu import __version__
+from uwu.app.api.world import READ, limited
+from uwu.kernel import audit, codec, domain, drift, jobs, ownership, query, tables
+from uwu.kernel.audit import Entry, Verdict
+from uwu.kernel.domain import SourceHealth
+from uwu.kernel.errors import BadInput
+from uwu.kernel.jobs import JobRecord, LogLine
+from uwu.kernel.model import CellStatus
+from uwu.kernel.query import Result, TableInfo
+from uwu.kernel.runtime import Kernel
+from uwu.kernel.sync import steps
+
+RUN = {"action": "jobs.run"}
+AUDIT = {"action": "audit.read"}
+QUERY = {"action": "query.run"}
+
+
+class Status(msgspec.Struct, frozen=True, kw_only=True):
+    """How it stands."""
+
+    version: str
+    organization: str
+    home: str
+    database: str
+    accounts: int
+    resources: int
+    relations: int
+    entities: int
+    declarations: int
+    owned: int
+    ownable: int
+    findings: dict[str, int]
+    """Unresolved ones by severity."""
+    cells: dict[str, int]
+    """Cells of the coverage ledger by status."""
+    sources: list[SourceHealth]
+    last_sync: JobRecord | None
+
+
+class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A job that is asked for."""
+
+    name: str
+    arguments: dict[str, Any] = {}
+
+
+class Accepted(msgspec.Struct, frozen=True):
+    """The job that was taken in; the one that runs already where it was asked for twice."""
+
+    id: str
+
+
+class Question(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A query in DuckDB's SQL."""
+
+    sql: str
+    max_rows: int | None = None
+
+
+@get("/status", sync_to_thread=True, opt=READ)
+def get_status(kernel: Kernel) -> Status:
+    """What is known, how complete and how fresh it is."""
+    r, t, e, d, c = tables.resources, tables.relations, tables.entities, tables.declarations, tables.coverage
+
+    def count(connection: sa.Connection, table: sa.Table, *where: sa.ColumnElement[bool]) -> int:
+        return connection.execute(sa.select(sa.func.count()).select_from(table).where(*where)).scalar_one()
+
+    with kernel.db.read() as connection:
+        owned, ownable = ownership.share_owned(connection)
+        cells = dict.fromkeys((s.value for s in CellStatus), 0)
+        by_status = sa.select(c.c.status, sa.func.count()).group_by(c.c.status)
+        cells.update((row[0], row[1]) for row in connection.execute(by_status))
+        syncs = jobs.jobs(connection, name="sync", limit=1)
+        facts: dict[str, Any] = {
+            "accounts": count(connection, r, r.c.type == "aws_account"),
+            "resources": count(connection, r),
+            "relations": count(connection, t, t.c.valid_to.is_(None)),
+            "entities": count(connection, e, e.c.orphan.is_(False)),
+            "declarations": count(connection, d),
+            "findings": drift.counts(connection),
+        }
+    return Status(
+        version=__version__,
+        organization=kernel.settings.organization,
+        home=kernel.settings.home,
+        database=kernel.db.dialect,
+        owned=owned,
+        ownable=ownable,
+        cells=cells,
+        sources=domain.health_of(kernel.domains, kernel),
+        last_sync=syncs[0] if syncs else None,
+        **facts,
+    )
+
+
+@get("/jobs", sync_to_thread=True, opt=READ)
+def list_jobs(kernel: Kernel, status: str = "", name: str = "", parent: str = "", limit: int = 50) -> list[JobRecord]:
+    """Jobs, newest first; the children of ``parent`` where it is given."""
+    with kernel.db.read() as connection:
+        return jobs.jobs(connection, status=status, name=name, parent=parent, limit=limited(limit))
+
+
+@post("/jobs", sync_to_thread=True, opt=RUN, status_code=202)
+def ask_for_job(kernel: Kernel, data: Asked) -> Accepted:
+    """Asks for a job: ``sync`` ({"domain": "inventory"} for one), or a job of a domain."""
+    known = {"sync", *domain.jobs_of(kernel.domains)}
+    if data.name not in known:
+        raise BadInput(
+            f"there is no job {data.name!r}", code="job-unknown", hint=f"one of: {', '.join(sorted(known))}"
+        )
+    if data.name == "sync":
+        steps(kernel.domains, str(data.arguments.get("domain") or ""))
+    # one sync at a time, whatever it covers: two would observe the same cells and judge each other's halves
+    key = "one" if data.name == "sync" else codec.digest(data.arguments)
+    id = kernel.jobs.enqueue(data.name, data.arguments, requested_by="local", key=key)
+    with kernel.db.write() as connection:
+        audit.append(connection, actor="local", action=f"job.{data.name}", subject=id, detail=data.arguments)
+    return Accepted(id)
+
+
+@get("/jobs/{id:str}", sync_to_thread=True, opt=READ)
+def get_job(kernel: Kernel, id: str) -> JobRecord:
+    """One job as it stands."""
+    with kernel.db.read() as connection:
+        return jobs.job(connection, id)
+
+
+@get("/jobs/{id:str}/log", sync_to_thread=True, opt=READ)
+def get_job_log(kernel: Kernel, id: str, after_line: int = 0) -> list[LogLine]:
+    """The log of a job."""
+    with kernel.db.read() as connection:
+        jobs.job(connection, id)
+        return jobs.log(connection, id, after_line=after_line)
+
+
+@post("/jobs/{id:str}/cancel", sync_to_thread=True, opt=RUN, status_code=200)
+def cancel_job(kernel: Kernel, id: str) -> JobRecord:
+    """Stops a job: what it has recorded stays, what has not begun does not begin."""
+    kernel.jobs.cancel(id)
+    with kernel.db.write() as connection:
+        audit.append(connection, actor="local", action="job.cancel", subject=id)
+        return jobs.job(connection, id)
+
+
+@get("/jobs/{id:str}/events", sync_to_thread=True, opt=READ)
+def follow_job(kernel: Kernel, id: str, after_line: int = 0) -> Stream:
+    """The progress of a job as it happens: one JSON object a line, the last when it has finished."""
+    with kernel.db.read() as connection:
+        jobs.job(connection, id)
+
+    def lines() -> Iterator[bytes]:
+        for update in jobs.follow(kernel.db, id, after_line):
+            yield codec.encode(update) + b"\n"
+
+    return Stream(lines(), media_type="application/x-ndjson")
+
+
+@post("/query", sync_to_thread=True, opt=QUERY, status_code=200)
+def run_query(kernel: Kernel, data: Question) -> Result:
+    """Answers one SELECT over resources, relations, findings, entities, coverage, ownership and events."""
+    return query.run(kernel, data.sql, max_rows=data.max_rows)
+
+
+@get("/query/tables", sync_to_thread=True, opt=READ)
+def list_tables(kernel: Kernel) -> list[TableInfo]:
+    """The tables that a query may name, with their columns."""
+    return query.tables(kernel)
+
+
+@get("/audit", sync_to_thread=True, opt=AUDIT)
+def list_audit(kernel: Kernel, limit: int = 100, before: int | None = None) -> list[Entry]:
+    """The audit chain, newest first."""
+    with kernel.db.read() as connection:
+        return audit.entries(connection, limit=limited(limit), before=before)
+
+
+@get("/audit/verify", sync_to_thread=True, opt=AUDIT)
+def verify_audit(kernel: Kernel) -> Verdict:
+    """Walks the whole chain and names the first entry that does not hold."""
+    with kernel.db.read() as connection:
+        return audit.verify(connection)
+
+
+HANDLERS: list[Any] = [
+    get_status,
+    list_jobs,
+    ask_for_job,
+    get_job,
+    get_job_log,
+    cancel_job,
+    follow_job,
+    run_query,
+    list_tables,
+    list_audit,
+    verify_audit,
+]

@@ -1,0 +1,161 @@
+"""What is: resources, entities, coverage, search, and the story of anything."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from litestar import get
+
+from uwu.kernel import declared, explain, graph, ownership, search, subjects
+from uwu.kernel.errors import NotFound
+from uwu.kernel.explain import Story
+from uwu.kernel.graph import Covered, Observed, Page, Version
+from uwu.kernel.model import Entity, Relation
+from uwu.kernel.ownership import Owned
+from uwu.kernel.runtime import Kernel
+from uwu.kernel.search import Hit
+
+READ = {"action": "world.read"}
+MAX_LIMIT = 500
+
+
+class EntityView(msgspec.Struct, frozen=True, kw_only=True):
+    """An entity with its relations."""
+
+    ref: str
+    entity: Entity
+    relations: list[Relation]
+    orphan: bool
+
+
+class ResourceView(msgspec.Struct, frozen=True, kw_only=True):
+    """A resource with its owner and its relations."""
+
+    resource: Observed
+    ownership: Owned | None
+    relations: list[Relation]
+
+
+def limited(limit: int) -> int:
+    """``limit`` within what one page may hold."""
+    return min(max(limit, 1), MAX_LIMIT)
+
+
+@get("/resources", sync_to_thread=True, opt=READ)
+def list_resources(
+    kernel: Kernel,
+    type: str = "",
+    account: str = "",
+    region: str = "",
+    owner: str | None = None,
+    text: str = "",
+    limit: int = 50,
+    after: str = "",
+) -> Page:
+    """Resources by name. ``owner=`` (empty) asks for the unowned; ``after`` is the ``after`` of the page before."""
+    with kernel.db.read() as connection:
+        return graph.find(
+            connection,
+            type=type,
+            account=account,
+            region=region,
+            owner=owner,
+            text=text,
+            limit=limited(limit),
+            after=after,
+        )
+
+
+def _subject(kernel: Kernel, text: str) -> str:
+    with kernel.db.read() as connection:
+        return subjects.resolve(connection, text)
+
+
+@get("/resource", sync_to_thread=True, opt=READ)
+def get_resource(kernel: Kernel, subject: str) -> ResourceView:
+    """One resource by ARN, id or name, as it is now."""
+    urn = _subject(kernel, subject)
+    with kernel.db.read() as connection:
+        found = graph.resource(connection, urn)
+        if found is None:
+            raise NotFound(f"{urn} is not observed now", hint="uwu explain tells what is known of it")
+        return ResourceView(
+            resource=found,
+            ownership=ownership.owner_of(connection, urn),
+            relations=graph.neighbours(connection, urn),
+        )
+
+
+@get("/history", sync_to_thread=True, opt=READ)
+def get_history(kernel: Kernel, subject: str, limit: int = 50) -> list[Version]:
+    """The versions of a resource, newest first."""
+    urn = _subject(kernel, subject)
+    with kernel.db.read() as connection:
+        return graph.history(connection, urn, limit=limited(limit))
+
+
+@get("/neighbours", sync_to_thread=True, opt=READ)
+def get_neighbours(kernel: Kernel, subject: str, limit: int = 200) -> list[Relation]:
+    """The current relations from and to a resource or an entity."""
+    key = _subject(kernel, subject)
+    with kernel.db.read() as connection:
+        return graph.neighbours(connection, key, limit=limited(limit))
+
+
+@get("/explain", sync_to_thread=True, opt=READ)
+def get_explanation(kernel: Kernel, subject: str) -> Story:
+    """The whole story of a subject: declared, observed, owned, changed by whom, and what puts it right."""
+    return explain.explain(kernel, _subject(kernel, subject))
+
+
+@get("/entities", sync_to_thread=True, opt=READ)
+def list_entities(kernel: Kernel, kind: str = "", orphan: bool | None = None, limit: int = 500) -> list[Entity]:
+    """Declared entities by reference."""
+    with kernel.db.read() as connection:
+        return declared.entities(connection, kind=kind, orphan=orphan, limit=limited(limit))
+
+
+@get("/entity", sync_to_thread=True, opt=READ)
+def get_entity(kernel: Kernel, ref: str) -> EntityView:
+    """One entity by its reference or its name, with its relations."""
+    with kernel.db.read() as connection:
+        key = subjects.resolve(connection, ref)
+        found = declared.entity(connection, key)
+        if found is None:
+            raise NotFound(f"{ref!r} names a resource, not an entity", hint="uwu explain tells what is known of it")
+        return EntityView(
+            ref=found.ref,
+            entity=found,
+            relations=graph.neighbours(connection, found.ref),
+            orphan=found.ref in declared.orphans(connection),
+        )
+
+
+@get("/coverage", sync_to_thread=True, opt=READ)
+def list_coverage(
+    kernel: Kernel, account: str = "", type: str = "", status: str = "", incomplete: bool = False
+) -> list[Covered]:
+    """The coverage ledger: each cell, when it was observed and how it went."""
+    with kernel.db.read() as connection:
+        return graph.coverage(connection, account=account, type=type, status=status, incomplete=incomplete)
+
+
+@get("/search", sync_to_thread=True, opt=READ)
+def get_search(kernel: Kernel, q: str, limit: int = 20) -> list[Hit]:
+    """Resources, entities and findings whose name or key holds ``q``, the best first."""
+    with kernel.db.read() as connection:
+        return search.search(connection, q, limit=limited(limit))
+
+
+HANDLERS: list[Any] = [
+    list_resources,
+    get_resource,
+    get_history,
+    get_neighbours,
+    get_explanation,
+    list_entities,
+    get_entity,
+    list_coverage,
+    get_search,
+]

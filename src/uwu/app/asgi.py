@@ -1,0 +1,150 @@
+"""The front door: what every request passes before the API and the console see it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+from urllib.parse import urlsplit
+
+import sqlalchemy as sa
+from litestar import Litestar, Router, get
+from litestar.connection import Request
+from litestar.di import Provide
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
+
+from uwu import __version__
+from uwu.app import console
+from uwu.app.api import findings, problems, work, world
+from uwu.kernel import domain
+from uwu.kernel.errors import BadInput
+from uwu.kernel.runtime import Kernel
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+API = "/api/v1"
+HEALTH = {"action": "health.read"}
+MAX_BODY_BYTES = 1_000_000
+"""Nothing that is sent here today is larger than a query."""
+
+SECURITY_HEADERS = [
+    (b"content-security-policy", console.CONTENT_SECURITY_POLICY.encode()),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"same-origin"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"permissions-policy", b"camera=(), geolocation=(), microphone=()"),
+]
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+@get("/healthz", opt=HEALTH, include_in_schema=False)
+async def healthz() -> dict[str, str]:
+    """The process answers."""
+    return {"status": "ok"}
+
+
+@get("/readyz", sync_to_thread=True, opt=HEALTH, include_in_schema=False)
+def readyz(kernel: Kernel) -> dict[str, str]:
+    """The process and its database answer."""
+    with kernel.db.read() as connection:
+        connection.execute(sa.text("select 1"))
+    return {"status": "ok"}
+
+
+async def refuse_unknown_parameters(request: Request) -> None:
+    """A query parameter that a route does not know is an error: a misspelt filter must not answer with everything."""
+    handler = request.route_handler
+    known = set(handler.parsed_fn_signature.parameters)
+    unknown = sorted(set(request.query_params) - known)
+    if unknown:
+        offered = sorted(known - {"kernel", "data", "request", *request.path_params})
+        raise BadInput(
+            f"{request.url.path} knows no parameter {', '.join(map(repr, unknown))}",
+            code="parameter-unknown",
+            place=f"query {unknown[0]}",
+            hint=f"it knows {', '.join(offered)}" if offered else "it takes none",
+        )
+
+
+def create_app(kernel: Kernel) -> App:
+    """The ASGI application of one home: the API under ``/api/v1``, the console at ``/``."""
+    of_domains = [handler for d in kernel.domains if d.routes for handler in domain.load(d.routes)]
+    api = Router(
+        API,
+        route_handlers=[*world.HANDLERS, *findings.HANDLERS, *work.HANDLERS, *of_domains],
+        before_request=refuse_unknown_parameters,
+        exception_handlers=problems.HANDLERS,  # type: ignore[arg-type]
+    )
+    app = Litestar(
+        route_handlers=[api, healthz, readyz, *console.routes(kernel)],
+        dependencies={"kernel": Provide(lambda: kernel, sync_to_thread=False)},
+        exception_handlers=problems.HANDLERS,  # type: ignore[arg-type]
+        signature_types=[Kernel],
+        request_max_body_size=MAX_BODY_BYTES,
+        openapi_config=OpenAPIConfig(
+            title="uwu",
+            version=__version__,
+            description="What is it, who owns it, is it as declared, who changed it, what puts it right.",
+            path=f"{API}/schema",
+            openapi_router=Router(f"{API}/schema", route_handlers=[], opt={"action": "health.read"}),
+            render_plugins=[JsonRenderPlugin(path="/openapi.json")],
+        ),
+    )
+    return _guarded(app, kernel)
+
+
+def _guarded(app: Litestar, kernel: Kernel) -> App:
+    hosts = LOOPBACK | {kernel.settings.http.host}
+
+    async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await app(scope, receive, send)  # type: ignore[arg-type]
+            return
+        method = scope["method"]
+        refusal = _refusal(scope, method, hosts)
+        if refusal is not None:
+            status, text, code = refusal
+            answer = problems.problem(status, text, code=code)
+            await send(
+                {
+                    "type": "http.response.start",
+                    "status": status,
+                    "headers": [(b"content-type", b"application/problem+json"), *SECURITY_HEADERS],
+                }
+            )
+            await send({"type": "http.response.body", "body": answer.content})
+            return
+        head = method == "HEAD"
+        if head:
+            scope = {**scope, "method": "GET"}
+
+        async def secured(message: MutableMapping[str, Any]) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", []), *SECURITY_HEADERS]
+            elif head and message["type"] == "http.response.body":
+                message = {**message, "body": b""}
+            await send(message)
+
+        await app(scope, receive, secured)  # type: ignore[arg-type]
+
+    return guarded
+
+
+def _refusal(scope: Scope, method: str, hosts: frozenset[str]) -> tuple[int, str, str] | None:
+    headers = dict(scope["headers"])
+    host = headers.get(b"host", b"").decode("latin-1")
+    if not host or urlsplit(f"//{host}").hostname not in hosts:
+        # a name that resolves to loopback on the reader's machine would let any web page read this one
+        return 421, f"this server does not answer for the host {host!r}", "host-unknown"
+    if method not in SAFE:
+        origin = headers.get(b"origin", b"").decode("latin-1")
+        if origin and urlsplit(origin).netloc != host:
+            return 403, "a write may only come from this server's own pages", "cross-origin"
+        if headers.get(b"sec-fetch-site", b"same-origin") not in {b"same-origin", b"none"}:
+            return 403, "a write may only come from this server's own pages", "cross-origin"
+    return None

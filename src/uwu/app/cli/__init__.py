@@ -1,0 +1,97 @@
+"""The command line. Every command is a call of the API; ``--json`` gives the API's own answer."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import App, CycloptsError, Group, Parameter
+
+from uwu import __version__
+from uwu.app.cli.session import Session
+from uwu.kernel import domain
+from uwu.kernel.errors import UwuError
+
+HELP = """\
+What is it, who owns it, is it as declared, who changed it, what puts it right.
+
+Commands speak with the server of the home where one runs (or with UWU_URL), else they work on the home itself.
+
+Exit status: 0 done, 1 failed or a check did not hold, 2 bad input, 3 not found, 4 conflict, 5 denied,
+6 unavailable, 7 misconfigured, 130 interrupted.
+"""
+
+ASK, RUN, KEEP = Group("Ask", sort_key=1), Group("Run", sort_key=2), Group("Look after", sort_key=3)
+
+LAZY = "uwu.app.cli."
+"""Commands are imported when they are called: ``uwu --help`` stays quick."""
+
+
+def build() -> App:
+    """The command tree: uwu's own commands, and those of the installed domains."""
+    app = App(name="uwu", help=HELP, version=__version__, version_flags=["--version", "-V"], help_format="plaintext")
+    for group, commands in (
+        (ASK, ("ask:explain", "ask:findings", "ask:query", "ask:entropy", "ask:status")),
+        (RUN, ("home:demo", "home:init", "home:sync", "home:serve", "home:worker")),
+        (KEEP, ("keep:audit", "keep:completion")),
+    ):
+        for reference in commands:
+            app.command(f"{LAZY}{reference}", name=reference.partition(":")[2], group=group)
+    for each in domain.installed():
+        if each.commands:
+            app.command(each.commands, name=each.name, group=ASK)
+    app.meta.group_parameters = Group("Everywhere", sort_key=0)
+    return app
+
+
+def run(arguments: list[str]) -> int:
+    """Runs one command line and gives its exit status."""
+    app = build()
+    status = 0
+
+    @app.meta.default
+    def launch(
+        *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
+        json: Annotated[bool, Parameter(negative="", help="Answer with JSON on standard output.")] = False,
+        home: Annotated[Path | None, Parameter(help="The home instead of $UWU_HOME or ~/.uwu.")] = None,
+    ) -> None:
+        nonlocal status
+        session = Session(json=json, home=home)
+        try:
+            command, bound, ignored = app.parse_args(tokens, exit_on_error=False, print_error=False)
+            given: dict[str, Any] = dict.fromkeys(ignored, session)
+            status = session.answer(command(*bound.args, **bound.kwargs, **given))
+        except UwuError as error:
+            if os.environ.get("UWU_DEBUG"):
+                raise
+            status = session.fail(error)
+        finally:
+            session.close()
+
+    try:
+        app.meta(arguments, exit_on_error=False, print_error=True, result_action="return_value")
+    except CycloptsError as error:
+        from uwu.app.cli.usage import explain_usage
+
+        return explain_usage(app, error)
+    return status
+
+
+def main() -> None:
+    """The entry point ``uwu``."""
+    try:
+        status = run(sys.argv[1:])
+    except KeyboardInterrupt:
+        status = 130
+    except BrokenPipeError:
+        # whoever reads us (head, less) has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 0
+    except Exception as error:
+        if os.environ.get("UWU_DEBUG"):
+            raise
+        sys.stderr.write(f"error {type(error).__name__}: {error}\n hint this is a defect of uwu; UWU_DEBUG=1 shows where\n")
+        status = 1
+    sys.exit(status)

@@ -1,0 +1,278 @@
+"""Commands that ask: explain, findings, query, entropy, status."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import Annotated, Any, Literal
+from urllib.parse import quote
+
+from cyclopts import Parameter
+from rich.text import Text
+
+from uwu.app.cli import look
+from uwu.kernel.domain import Answer, Client
+
+Here = Annotated[Client, Parameter(parse=False)]
+
+ICONS = {"what": "·", "happened": "→", "declared": "◆", "observed": "◇", "owned": "@", "fix": "$"}
+LABELS = {
+    "what": "what",
+    "happened": "happened",
+    "declared": "declared",
+    "observed": "observed",
+    "owned": "owned",
+    "fix": "fix",
+}
+
+
+def explain(subject: str, *, client: Here) -> Answer:
+    """Tell the whole story of a resource or an entity.
+
+    Parameters
+    ----------
+    subject
+        An ARN, an id such as sg-0b3f9a41d27c8e650, a name, a state address, a finding, or kind:namespace/name.
+    """
+    story = client.get("/explain", subject=subject)
+    parts: list[Any] = [_headline(story), Text(story["subject"], style="dim"), Text()]
+    for sentence in story["sentences"]:
+        parts.append(_sentence(sentence))
+    findings = story["findings"]
+    if findings:
+        parts += [Text(), Text(f"Findings ({len(findings)})", style="bold")]
+        for told in findings:
+            parts += _finding(told["finding"])
+    if story["changes"]:
+        rows = [
+            (
+                look.when(c["at"]),
+                Text(c["actor"]["name"] or "unknown", style="" if c["actor"]["kind"] == "human" else "dim"),
+                c["name"],
+                c["through"],
+                Text(c["event_id"], style="dim"),
+            )
+            for c in story["changes"]
+        ]
+        parts += [Text(), Text("Changes", style="bold"), look.table(("when", "who", "what", "through", "event"), rows)]
+    owned = story["ownership"]
+    if owned and owned["conflicts"]:
+        parts += [Text(), Text("Others say", style="bold")]
+        parts += [Text(f"  {c['owner']} by {c['source']}") for c in owned["conflicts"]]
+    covered = story["coverage"]
+    if covered:
+        note = f"Last observed completely {look.age(covered['complete_at'])} ago"
+        if covered["status"] != "complete":
+            note += f"; the last try was {covered['status']} ({covered['code'] or covered['message']})"
+        parts += [Text(), Text(note, style="dim")]
+    return Answer(story, look.render(*parts))
+
+
+def _headline(story: dict[str, Any]) -> Text:
+    text = Text.assemble((story["title"], "bold"), f"  {story['type_title']}")
+    where = [story["account_name"] or story["account"], story["region"]]
+    text.append("  " + " ".join(part for part in where if part), style="dim")
+    if not story["exists"] and story["entity"] is None:
+        text.append("  gone", style="red")
+    return text
+
+
+def _sentence(sentence: dict[str, Any]) -> Text:
+    about = sentence["about"]
+    text = Text.assemble((f"{LABELS.get(about, about):>9}  ", "dim"))
+    text.append(sentence["text"], style="bold cyan" if about == "fix" else "")
+    if sentence.get("at"):
+        text.append(f"  {look.when(sentence['at'])}", style="dim")
+    marks = [source["label"] for source in sentence["sources"] if source["label"] not in sentence["text"]]
+    if marks:
+        text.append(f"  [{'; '.join(marks[:3])}]", style="dim")
+    return text
+
+
+def _finding(finding: dict[str, Any]) -> list[Text]:
+    lines = [
+        Text.assemble(
+            "  ",
+            look.severity(finding["severity"]),
+            f"  {finding['title']}  ",
+            (f"{finding['status']} {look.age(finding['opened_at'])}  {finding['id']}", "dim"),
+        )
+    ]
+    if finding["path"]:
+        lines.append(Text.assemble(("    declared  ", "dim"), (look.value(finding["declared"]), "blue")))
+        lines.append(Text.assemble(("    observed  ", "dim"), (look.value(finding["observed"]), "yellow")))
+    cause = finding["cause"]
+    if cause:
+        chain = " > ".join(look.short(step) for step in cause["actor"]["chain"]) if cause["actor"]["chain"] else ""
+        lines.append(
+            Text.assemble(
+                ("    by        ", "dim"),
+                (cause["actor"]["name"] or "unknown", "bold"),
+                f", {cause['name']} {look.when(cause['at'])}",
+                (f"  {cause['actor']['how']}{': ' + chain if chain else ''}", "dim"),
+            )
+        )
+    if finding["remedy"]:
+        lines.append(Text.assemble(("    fix       ", "dim"), (finding["remedy"], "cyan")))
+    return lines
+
+
+def findings(
+    id: str = "",
+    *,
+    status: Literal["unresolved", "open", "stale", "closed", "all"] = "unresolved",
+    severity: Literal["critical", "high", "medium", "low", ""] = "",
+    rule: str = "",
+    owner: str | None = None,
+    account: str = "",
+    type: str = "",
+    actor: str = "",
+    text: str = "",
+    limit: int = 100,
+    client: Here,
+) -> Answer:
+    """List what is not as it should be, the worst first; with an id, show one finding.
+
+    Parameters
+    ----------
+    id
+        A finding, such as f_3b1c9e0a7d52f481.
+    owner
+        Findings of one owner: a group's name or reference; "nobody" for those without owner.
+    actor
+        Findings caused by one person or machine.
+    rule
+        One rule, such as drift.attribute, drift.gone, drift.undeclared, drift.unowned.
+    limit
+        How many at most.
+    """
+    if id:
+        finding = client.get(f"/findings/{quote(id)}")
+        return Answer(finding, look.render(Text(finding["subject"], style="dim"), *_finding(finding)))
+    if owner is not None:
+        owner = "" if owner == "nobody" else owner if ":" in owner else f"group:default/{owner}".lower()
+    page = client.get(
+        "/findings",
+        status=status,
+        severity=severity,
+        rule=rule,
+        owner=owner,
+        account=account,
+        type=type,
+        actor=actor,
+        text=text,
+        limit=limit,
+    )
+    if not page["items"]:
+        return Answer(page, "Nothing is found: everything that was looked at is as it should be.")
+    rows = [
+        (
+            look.severity(f["severity"]),
+            Text(f["title"]),
+            look.owner(f["owner"]),
+            Text(f["actor"] or "", style="bold"),
+            look.age(f["opened_at"]) + (" stale" if f["status"] == "stale" else ""),
+            Text(f["id"], style="dim"),
+        )
+        for f in page["items"]
+    ]
+    shown = look.table(("severity", "what", "owner", "by", "age", "id"), rows, numbers=("age",))
+    rest = page["total"] - len(rows)
+    tail = Text(f"{page['total']} findings" + (f", {rest} not shown (--limit)" if rest else ""), style="dim")
+    return Answer(page, look.render(shown, tail))
+
+
+def query(
+    sql: str = "",
+    *,
+    format: Literal["table", "csv", "json"] = "table",
+    max_rows: int | None = None,
+    client: Here,
+) -> Answer:
+    """Answer a SELECT over resources, relations, findings, entities, coverage, ownership and events.
+
+    Resource types are tables under Steampipe's names: aws_ec2_instance, aws_s3_bucket. Without SQL, list the tables.
+
+    Parameters
+    ----------
+    sql
+        One statement in DuckDB's SQL, such as "select name, owner from aws_s3_bucket where region = 'eu-west-1'".
+    """
+    if not sql or sql.strip() in {".tables", "show tables"}:
+        tables = client.get("/query/tables")
+        rows = [(t["name"], Text(t["comment"], style="dim"), str(len(t["columns"]))) for t in tables]
+        return Answer(tables, look.render(look.table(("table", "what it holds", "columns"), rows, numbers=("columns",))))
+    result = client.post("/query", {"sql": sql, "max_rows": max_rows})
+    if format == "json":
+        from uwu.kernel import codec
+
+        records = [dict(zip(result["columns"], row, strict=True)) for row in result["rows"]]
+        return Answer(result, codec.encode(records).decode())
+    if format == "csv":
+        buffer = io.StringIO()
+        writer = csv.writer(buffer, lineterminator="\n")
+        writer.writerow(result["columns"])
+        writer.writerows([_cell(cell) for cell in row] for row in result["rows"])
+        return Answer(result, buffer.getvalue())
+    rows = [[Text(_cell(cell)) for cell in row] for row in result["rows"]]
+    tail = f"{len(rows)} rows in {result['seconds']:.2f} s" + (" (cut: raise --max-rows)" if result["truncated"] else "")
+    return Answer(result, look.render(look.table(result["columns"], rows), Text(tail, style="dim")))
+
+
+def _cell(value: Any) -> str:
+    return "" if value is None else value if isinstance(value, str) else look.value(value, limit=10_000)
+
+
+def entropy(*, client: Here) -> Answer:
+    """Measure the distance between what is declared and what is observed: 0 as declared, 100 chaos."""
+    scores = client.get("/entropy")
+    whole = next((s for s in scores if s["scope"] == "all"), None)
+    if whole is None:
+        return Answer(scores, "Nothing is known yet. Run: uwu sync")
+    parts: list[Any] = [
+        Text.assemble((f"{whole['entropy']:.1f}", "bold"), f"  {whole['findings']} findings, {whole['subjects']} subjects")
+    ]
+    for scope, title in (("owner", "By owner"), ("account", "By account"), ("domain", "By domain")):
+        rows = [
+            (f"{s['entropy']:.1f}", s["key"].split("/")[-1] or "nobody", str(s["findings"]), str(s["subjects"]))
+            for s in scores
+            if s["scope"] == scope and s["findings"]
+        ]
+        if rows:
+            columns = ("entropy", scope, "findings", "subjects")
+            shown = look.table(columns, rows[:10], numbers=("entropy", "findings", "subjects"))
+            parts += [Text(), Text(title, style="bold"), shown]
+    return Answer(scores, look.render(*parts))
+
+
+def status(*, client: Here) -> Answer:
+    """Say what is known, how complete and how fresh it is."""
+    told = client.get("/status")
+    found = sum(told["findings"].values())
+    by_severity = ", ".join(f"{n} {name}" for name, n in told["findings"].items() if n)
+    share = f"{100 * told['owned'] / told['ownable']:.1f}% owned" if told["ownable"] else "nothing to own"
+    parts: list[Any] = [
+        Text.assemble((told["organization"] or "uwu", "bold"), (f"  {told['home']}  {told['database']}", "dim")),
+        Text(f"{told['resources']} resources in {told['accounts']} accounts, {told['relations']} relations, {share}"),
+        Text(f"{told['entities']} entities, {told['declarations']} declarations"),
+        Text(f"{found} findings" + (f": {by_severity}" if by_severity else "")),
+    ]
+    cells = {name: n for name, n in told["cells"].items() if n}
+    if cells:
+        whole = sum(cells.values())
+        rest = ", ".join(f"{n} {name}" for name, n in cells.items() if name != "complete")
+        parts.append(Text(f"{cells.get('complete', 0)} of {whole} cells complete" + (f": {rest}" if rest else "")))
+    if told["sources"]:
+        rows = [(s["name"], _fresh(s["status"]), look.age(s["at"]), Text(s["detail"], style="dim")) for s in told["sources"]]
+        parts += [Text(), look.table(("source", "is", "age", ""), rows, numbers=("age",))]
+    sync = told["last_sync"]
+    if sync is None:
+        parts += [Text(), Text("Nothing was synced yet. Run: uwu sync")]
+    else:
+        at = sync["finished_at"] or sync["started_at"] or sync["created_at"]
+        parts += [Text(), Text(f"Last sync {sync['status']} {look.age(at)} ago ({sync['id']})", style="dim")]
+    return Answer(told, look.render(*parts))
+
+
+def _fresh(status: str) -> Text:
+    return Text(status, style={"fresh": "green", "late": "yellow", "failed": "red"}.get(status, "dim"))

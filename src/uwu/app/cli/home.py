@@ -1,0 +1,218 @@
+"""Commands that run: init, sync, serve, worker, demo."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+from rich.text import Text
+
+from uwu.app.cli import look
+from uwu.app.cli.session import Session
+from uwu.kernel.domain import Answer
+from uwu.kernel.errors import Conflict
+
+Here = Annotated[Session, Parameter(parse=False)]
+
+SETTINGS = '''\
+# uwu. Every key, its type and its default: docs/reference/settings.md
+# Each can be overridden by a variable: UWU_AWS_REGIONS=eu-west-1,us-east-1
+
+organization = "My organisation"
+
+# Folders or files of declared entities; relative ones are under this folder.
+estate = ["estate"]
+
+# SQLite in this folder, unless: database_url = "postgresql+psycopg://uwu@db.example.com/uwu"
+
+[aws]
+# Credentials come from the standard chain (environment, profile, instance role); no key is ever a setting.
+# profile = "management"
+role_name = "uwu-observer"
+regions = ["us-east-1"]
+
+[http]
+host = "127.0.0.1"
+port = 8420
+'''
+
+ESTATE = {
+    "teams.yaml": """\
+# Who there is. Kinds, fields and references are those of the Backstage catalog.
+apiVersion: backstage.io/v1alpha1
+kind: Group
+metadata:
+  name: platform
+  title: Platform
+spec:
+  type: team
+  children: []
+---
+apiVersion: backstage.io/v1alpha1
+kind: User
+metadata:
+  name: you
+spec:
+  memberOf: [platform]
+""",
+    "accounts.yaml": """\
+# AWS accounts and who owns what nobody else does in them.
+apiVersion: uwu.dev/v1alpha1
+kind: Account
+metadata:
+  name: production
+spec:
+  accountId: "111122223333"
+  owner: platform
+""",
+    "services.yaml": """\
+apiVersion: backstage.io/v1alpha1
+kind: Component
+metadata:
+  name: hello
+  description: The first service
+  # annotations:
+  #   uwu.dev/owns: arn:aws:s3:::hello-assets
+spec:
+  type: service
+  lifecycle: production
+  owner: platform
+
+# A Terraform state that declares resources, and where CloudTrail delivers:
+# ---
+# apiVersion: uwu.dev/v1alpha1
+# kind: Stack
+# metadata: {name: hello}
+# spec: {owner: platform, state: "s3://my-states/hello.tfstate"}
+# ---
+# apiVersion: uwu.dev/v1alpha1
+# kind: Trail
+# metadata: {name: organisation}
+# spec: {source: "s3://my-trail-bucket/AWSLogs"}
+""",
+}
+
+
+def init(*, session: Here) -> Answer:
+    """Make the home: its settings, an example estate and its database. What is there already is kept."""
+    from uwu.kernel.runtime import Kernel
+
+    home = session.home
+    made: list[str] = []
+    wanted = {home / "uwu.toml": SETTINGS}
+    if not (home / "estate").exists():
+        wanted |= {home / "estate" / name: text for name, text in ESTATE.items()}
+    for path, text in wanted.items():
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            path.write_text(text)
+            made.append(str(path))
+    Kernel.open(home).close()
+    text = "\n".join(
+        [
+            *(f"wrote {path}" for path in made),
+            f"The home is {home}" + ("" if made else "; everything was there already"),
+            "Next: edit uwu.toml and the estate, then run uwu sync",
+        ]
+    )
+    return Answer({"home": str(home), "made": made}, text)
+
+
+def sync(domain: str = "", *, session: Here) -> Answer:
+    """Read what is declared, observe what is there, take in events, and judge the difference. Changes nothing in AWS.
+
+    Parameters
+    ----------
+    domain
+        Only one domain, such as catalog, inventory, trail or iac.
+    """
+    result = session.run("sync", {"domain": domain} if domain else {})
+    return Answer(result, look.render(*_synced(result)))
+
+
+def _synced(result: dict[str, Any]) -> list[Any]:
+    parts: list[Any] = []
+    for job, told in result.items():
+        if isinstance(told, dict) and "problem" in told:
+            problem = told["problem"]
+            parts.append(Text.assemble((f"{job} failed: ", "red"), problem.get("message", "")))
+            if problem.get("hint"):
+                parts.append(Text(f"  hint {problem['hint']}", style="dim"))
+        for problem in (told.get("problems") or []) if isinstance(told, dict) else []:
+            parts.append(Text.assemble((f"{problem.get('place', job)}: ", "yellow"), problem.get("message", "")))
+            if problem.get("hint"):
+                parts.append(Text(f"  hint {problem['hint']}", style="dim"))
+    drift = result.get("drift") or {}
+    owned = result.get("ownership") or {}
+    if drift:
+        parts.append(
+            Text(
+                f"{drift['open']} findings open ({drift['opened']} new, {drift['closed']} closed, {drift['stale']} stale); "
+                f"{owned.get('owned_pct', 100):.1f}% of {owned.get('resources', 0)} resources owned"
+            )
+        )
+        if drift["open"]:
+            parts.append(Text("Next: uwu findings", style="dim"))
+    return parts
+
+
+def serve(*, host: str | None = None, port: int | None = None, session: Here) -> int:
+    """Serve the console and the API, and run jobs, until Ctrl-C.
+
+    Parameters
+    ----------
+    host
+        Where to listen instead of http.host.
+    port
+        The port instead of http.port; 0 takes a free one.
+    """
+    from uwu.app.serve import serve as serve_
+
+    serve_(session.home, host, port, on_start=lambda info: session.err.print(f"uwu serves {info.url} (Ctrl-C ends it)"))
+    return 0
+
+
+def worker(*, session: Here) -> int:
+    """Run jobs until Ctrl-C, beside a server on another machine."""
+    from uwu.app.worker import main
+
+    main(session.home)
+
+
+def demo(
+    *,
+    once: bool = False,
+    seed: int = 7,
+    accounts: int = 12,
+    resources: int = 650,
+    port: int | None = None,
+    folder: Path | None = None,
+    session: Here,
+) -> Answer | int:
+    """Simulate an organisation on real AWS APIs, run the whole loop on it, tell what was found, and open the console.
+
+    Parameters
+    ----------
+    once
+        Do not stay and serve the console.
+    seed
+        The same seed gives the same organisation.
+    accounts
+        How many AWS accounts it has.
+    resources
+        About how many resources its teams declare.
+    folder
+        Where the demo's home is made anew; by default .uwu-demo here, or $UWU_HOME where it is set.
+    """
+    from uwu.app import demo as demo_
+
+    home = demo_.home_of(folder)
+    if (home / "uwu.toml").exists() and not (home / demo_.MARK).exists():
+        raise Conflict(
+            f"{home} is a home of your own; the demo would replace it",
+            code="demo-home",
+            place=str(home),
+            hint="name another folder with --folder, or unset UWU_HOME",
+        )
+    return demo_.run(session, home, once=once, seed=seed, accounts=accounts, resources=resources, port=port)
