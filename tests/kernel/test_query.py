@@ -197,7 +197,6 @@ def test_lake_tables_and_a_domains_own(filled: Kernel) -> None:
     assert query.run(filled, sql).rows == [[9, "2025-03-10T22:04:00Z", sum(range(1, 60, 7))]]
     joined = "select e.id, t.extra->'deep', t.at from events e, things t where e.id = 'a/0'"
     assert query.run(filled, joined).rows == [["a/0", [1, 2], "2025-03-10T14:02:11Z"]]
-    filled.lake.catalog().close()
 
 
 @pytest.mark.parametrize(

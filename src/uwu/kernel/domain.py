@@ -41,7 +41,7 @@ class EntityKind:
     api_versions: tuple[str, ...]
     schema: Mapping[str, Any]
     """JSON Schema of ``spec``."""
-    references: Mapping[str, tuple[str, str, str]] = field(default_factory=dict)
+    references: Mapping[str, tuple[str, str, str]] = field(default_factory=dict[str, tuple[str, str, str]])
     """Field of ``spec`` -> (default kind of the entity it names, relation, inverse relation):
     ``{"owner": ("group", "ownedBy", "ownerOf")}``. A list field names many."""
 
@@ -107,7 +107,7 @@ class Domain:
     title: str
     kinds: tuple[EntityKind, ...] = ()
     types: tuple[ResourceType, ...] = ()
-    compare: Mapping[str, str] = field(default_factory=dict)
+    compare: Mapping[str, str] = field(default_factory=dict[str, str])
     """Declaring tool's type -> ``module:function`` that is a Compare."""
     remedy: str = ""
     """``module:function`` (Declaration, Sequence[Difference]) -> str: the command that restores what its tool declares;
@@ -234,8 +234,6 @@ def kinds_of(domains: Iterable[Domain]) -> dict[str, EntityKind]:
 def types_of(domains: Iterable[Domain]) -> dict[str, ResourceType]:
     """Every resource type by its name."""
     return {type.name: type for domain in domains for type in domain.types}
-
-
 
 
 def health_of(domains: Iterable[Domain], kernel: Kernel) -> list[SourceHealth]:

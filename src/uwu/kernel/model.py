@@ -112,7 +112,7 @@ class Resource(msgspec.Struct, frozen=True, kw_only=True):
     attributes: dict[str, Any] = {}
     tags: dict[str, str] = {}
     managed_by: str = ""
-    """``aws`` where AWS made it (a default VPC), the urn of what made it (for a root volume, its instance), or empty."""
+    """``aws`` where AWS made it (a default VPC), the urn of its maker (for a root volume, its instance), or empty."""
 
 
 class Relation(msgspec.Struct, frozen=True, kw_only=True):

@@ -72,5 +72,7 @@ class Kernel:
         """Gives back connections and files."""
         if "jobs" in self.__dict__:
             self.jobs.close()
+        if "lake" in self.__dict__:
+            self.lake.close()
         if "db" in self.__dict__:
             self.db.close()

@@ -178,7 +178,8 @@ def _override(raw: dict[str, Any], env: Mapping[str, str]) -> None:
         if field.name == "home":
             continue
         if isinstance(field.type, type) and issubclass(field.type, Section):
-            for sub in msgspec.structs.fields(field.type):
+            section: type[Section] = field.type
+            for sub in msgspec.structs.fields(section):
                 value = env.get(f"UWU_{field.name}_{sub.name}".upper())
                 if value is not None:
                     raw.setdefault(field.name, {})[sub.name] = _text(value, sub.type)

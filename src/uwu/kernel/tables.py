@@ -234,7 +234,7 @@ lake_streams = sa.Table(
     "lake_streams",
     metadata,
     Column("name", Text, primary_key=True),
-    Column("last_batch", Integer, nullable=False, comment="the highest batch number given out; its row lock orders claims"),
+    Column("last_batch", Integer, nullable=False, comment="the highest batch given out; its row lock orders claims"),
 )
 
 lake_batches = sa.Table(

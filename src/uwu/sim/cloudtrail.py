@@ -14,7 +14,6 @@ from typing import Any
 import boto3
 import msgspec
 from botocore.config import Config
-from botocore.model import OperationModel
 
 from uwu.sim import forms
 
@@ -92,9 +91,7 @@ class Recorder:
         def before(params: Mapping[str, Any], context: dict[str, Any], **_: Any) -> None:
             context["uwu.parameters"] = dict(params)
 
-        def after(
-            http_response: Any, parsed: dict[str, Any], model: OperationModel, context: dict[str, Any], **_: Any
-        ) -> None:
+        def after(http_response: Any, parsed: dict[str, Any], model: Any, context: dict[str, Any], **_: Any) -> None:
             self.record(identity, service, region, model, context.get("uwu.parameters", {}), parsed, http_response)
 
         client.meta.events.register("before-parameter-build.*.*", before)
@@ -106,7 +103,7 @@ class Recorder:
         identity: Identity,
         service: str,
         region: str,
-        model: OperationModel,
+        model: Any,
         parameters: Mapping[str, Any],
         parsed: Mapping[str, Any],
         http_response: Any,

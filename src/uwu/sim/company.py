@@ -1,4 +1,4 @@
-"""Larkspur, a fictional company: its people, teams, accounts and services. Seeded: the same seed is the same company."""
+"""Larkspur, a fictional company: its people, teams, accounts and services. The same seed is the same company."""
 
 from __future__ import annotations
 
@@ -167,7 +167,7 @@ def found(seed: int, *, accounts: int = 12, regions: int = 3, resources: int = 6
         owner = TEAMS[extra % len(TEAMS)].name
         chosen.append(Account(f"{owner}-{extra}", OUS[extra % 3], owner, "production"))
     names = {account.name for account in chosen}
-    used = list(REGIONS[: max(1, min(regions, len(REGIONS)))])
+    used: list[str] = list(REGIONS[: max(1, min(regions, len(REGIONS)))])
     home_of = {name: used[i % len(used)] for i, name in enumerate(sorted(names))}
     services: list[Service] = []
     for name, title, system, team, account, tier, size, calls in SERVICES:

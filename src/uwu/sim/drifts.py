@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -62,7 +63,7 @@ class Hands:
         return self._identities.sso(self._person(person), self._account(service), agent=agent)
 
     def _operator(self, person: str, service: str, *, source_identity: bool) -> Identity:
-        """Through the shared account to the operator role of the service's account; with or without a source identity."""
+        """Through the shared account to the operator role of the service's; with or without a source identity."""
         hub = self._company.account("larkspur").id
         first = self._identities.sso(self._person(person), hub, "PowerUserAccess", CLI)
         if source_identity:
@@ -297,10 +298,9 @@ class Hands:
             [(GONE, "")],
             lambda: sqs.delete_queue(QueueUrl=url),
         )
-        try:
+        # it is gone; the failed look is in the trail too
+        with contextlib.suppress(sqs.exceptions.ClientError):
             sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])
-        except sqs.exceptions.ClientError:
-            pass  # it is gone; the failed look is in the trail too
 
     def create_bucket(self) -> None:
         who, service = self._person("kofi.a").email, "basket"

@@ -1,4 +1,4 @@
-"""The company's estate folder: who there is, what runs, which accounts, stacks and trail; as its teams would write it."""
+"""The company's estate folder: who there is, what runs, which accounts, stacks and trail."""
 
 from __future__ import annotations
 

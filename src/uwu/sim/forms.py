@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from botocore.model import ListShape, MapShape, OperationModel, Shape, StructureShape
+from botocore.model import ListShape, MapShape, StructureShape
 
 REDACTED = "<sensitiveDataRemoved>"
 HIDDEN = "HIDDEN_DUE_TO_SECURITY_REASONS"
@@ -109,7 +109,7 @@ def lower(name: str) -> str:
     return name[:1].lower() + name[1:]
 
 
-def request(service: str, model: OperationModel, parameters: Mapping[str, Any], host: str) -> Any:
+def request(service: str, model: Any, parameters: Mapping[str, Any], host: str) -> Any:
     """``requestParameters`` of a call."""
     operation = model.name
     if service == "ec2":
@@ -125,7 +125,7 @@ def request(service: str, model: OperationModel, parameters: Mapping[str, Any], 
     return shown or None
 
 
-def response(service: str, model: OperationModel, parsed: Mapping[str, Any], request_id: str) -> Any:
+def response(service: str, model: Any, parsed: Mapping[str, Any], request_id: str) -> Any:
     """``responseElements`` of a call that succeeded."""
     operation = model.name
     if service == "s3" or (is_read(operation) and operation not in _ALWAYS_ANSWERED):
@@ -142,13 +142,13 @@ def response(service: str, model: OperationModel, parsed: Mapping[str, Any], req
     return shown or None
 
 
-def _plain(shape: Shape | None, value: Any, *, capitals: bool = False, service: str = "", name: str = "") -> Any:
+def _plain(shape: Any, value: Any, *, capitals: bool = False, service: str = "", name: str = "") -> Any:
     if value is None:
         return None
     if name in _SECRET_MEMBERS:
         return _SECRET_MEMBERS[name]
     if isinstance(value, Mapping):
-        members = shape.members if isinstance(shape, StructureShape) else {}
+        members: Any = shape.members if isinstance(shape, StructureShape) else {}
         inner = shape.value if isinstance(shape, MapShape) else None
         keep = capitals or isinstance(shape, MapShape)
         return {
@@ -210,9 +210,9 @@ def _ec2_request(parameters: Mapping[str, Any]) -> dict[str, Any]:
     return shown
 
 
-def _ec2_answer(shape: Shape | None, value: Any) -> Any:
+def _ec2_answer(shape: Any, value: Any) -> Any:
     if isinstance(value, Mapping):
-        members = shape.members if isinstance(shape, StructureShape) else {}
+        members: Any = shape.members if isinstance(shape, StructureShape) else {}
         shown: dict[str, Any] = {}
         for key, item in value.items():
             member = members.get(key)
@@ -227,7 +227,7 @@ def _ec2_answer(shape: Shape | None, value: Any) -> Any:
     return value
 
 
-def _s3_request(operation: str, model: OperationModel, parameters: Mapping[str, Any], host: str) -> dict[str, Any]:
+def _s3_request(operation: str, model: Any, parameters: Mapping[str, Any], host: str) -> dict[str, Any]:
     bucket = parameters.get("Bucket", "")
     shown: dict[str, Any] = {}
     if bucket:

@@ -12,9 +12,15 @@ from botocore.config import Config
 from uwu.sim.cloudtrail import Clock, Identity, Recorder
 from uwu.sim.company import HOME_REGION, Person
 
-CONSOLE = "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/129.0 Safari/537.36 Console"
+CONSOLE = (
+    "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/537.36 (KHTML, like Gecko) "
+    "Chrome/129.0 Safari/537.36 Console"
+)
 CLI = "aws-cli/2.31.2 md/awscrt#0.27.6 ua/2.1 os/macos#24.6.0 lang/python#3.13.7 md/installer#source"
-TERRAFORM = "APN/1.0 HashiCorp/1.0 Terraform/1.11.4 (+https://www.terraform.io) terraform-provider-aws/6.14.0 aws-sdk-go-v2/1.39.2"
+TERRAFORM = (
+    "APN/1.0 HashiCorp/1.0 Terraform/1.11.4 (+https://www.terraform.io) "
+    "terraform-provider-aws/6.14.0 aws-sdk-go-v2/1.39.2"
+)
 BOTO3 = "Boto3/1.40.40 md/Botocore#1.40.40 ua/2.1 os/linux#6.8.0-aws lang/python#3.12.11"
 
 OIDC = "token.actions.githubusercontent.com"
@@ -131,7 +137,7 @@ class Identities:
             answer = self._recorder.client(web, "sts", HOME_REGION).assume_role_with_web_identity(
                 RoleArn=f"arn:aws:iam::{hub}:role/github-actions",
                 RoleSessionName=name,
-                WebIdentityToken="token",  # noqa: S106
+                WebIdentityToken="token",
             )
             identity = self._assumed(answer, hub, "github-actions", "github-actions", name, TERRAFORM, web.source_ip)
             identity.user_identity["sessionContext"]["webIdFederationData"] = {

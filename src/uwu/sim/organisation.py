@@ -1,4 +1,4 @@
-"""Builds the simulated organisation in a moto server: accounts, infrastructure, states, estate, and a day of changes."""
+"""Builds the simulated organisation in a moto server: accounts, infrastructure, states, estate, a day of changes."""
 
 from __future__ import annotations
 

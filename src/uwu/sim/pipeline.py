@@ -471,7 +471,7 @@ class Pipeline:
             StorageType="gp3",
             StorageEncrypted=True,
             MasterUsername="app",
-            MasterUserPassword="correct-horse-battery",  # noqa: S106
+            MasterUserPassword="correct-horse-battery",
             VpcSecurityGroupIds=[group],
             DeletionProtection=True,
             PubliclyAccessible=False,
@@ -532,7 +532,7 @@ class Pipeline:
             Name=name,
             Description=f"{name} credentials",
             SecretString="not-a-real-secret",
-            Tags=_pairs(tags),  # noqa: S106
+            Tags=_pairs(tags),
         )
         attributes = {"id": made["ARN"], "arn": made["ARN"], "name": name, "description": f"{name} credentials"}
         self.stack.add("aws_secretsmanager_secret", label, {**attributes, "kms_key_id": "", **self._tagged(tags)})

@@ -10,6 +10,7 @@ import time
 import urllib.request
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 from uwu.kernel.errors import Misconfigured, Unavailable
 
@@ -36,7 +37,7 @@ server.serve_forever()
 
 
 class MotoServer:
-    """A moto server at ``url``; a context manager. Raises ``Misconfigured`` where the extra ``demo`` is not installed."""
+    """A moto server at ``url``; a context manager. Raises ``Misconfigured`` where the extra ``demo`` is missing."""
 
     def __init__(self) -> None:
         if importlib.util.find_spec("moto") is None or importlib.util.find_spec("flask") is None:
@@ -48,7 +49,7 @@ class MotoServer:
         self.url = ""
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> MotoServer:
+    def start(self) -> Self:
         """Starts it and waits until it answers."""
         # moto would load a thousand public images into each account and region; nobody lists them
         env = {**os.environ, "MOTO_EC2_LOAD_DEFAULT_AMIS": "false", "MOTO_IAM_LOAD_MANAGED_POLICIES": "false"}
@@ -69,7 +70,7 @@ class MotoServer:
         deadline = time.monotonic() + START_TIMEOUT_SECONDS
         while True:
             try:
-                urllib.request.urlopen(f"{self.url}/moto-api/data.json", timeout=5).close()
+                urllib.request.urlopen(f"{self.url}/moto-api/data.json", timeout=5).close()  # noqa: S310
                 return self
             except OSError as error:
                 if time.monotonic() > deadline:
@@ -91,7 +92,7 @@ class MotoServer:
             process.kill()
             process.wait()
 
-    def __enter__(self) -> MotoServer:
+    def __enter__(self) -> Self:
         return self.start()
 
     def __exit__(

@@ -39,7 +39,7 @@ def follow(session: Session, job: str) -> dict[str, Any]:
             stage = record["stage"]
             if stage and stage not in tasks:
                 _finish(bars, tasks)
-                tasks[stage] = bars.add_task(STAGES.get(stage, stage), total=None, note="")
+                tasks[stage] = bars.add_task(str(STAGES.get(stage, stage)), total=None, note="")
             for active in update["active"]:
                 if stage in tasks and active["total"]:
                     bars.update(tasks[stage], completed=active["done"], total=active["total"], note=active["stage"])

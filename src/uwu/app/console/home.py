@@ -17,7 +17,7 @@ from uwu.kernel.model import FindingStatus, Severity
 from uwu.kernel.rules import ATTRIBUTE, GONE, UNDECLARED, UNOWNED
 from uwu.kernel.runtime import Kernel
 
-NEEDS_SHOWN, CHANGES_SHOWN, SCOPES_SHOWN = 7, 8, 8
+NEEDS_SHOWN, CHANGES_SHOWN, SCOPES_SHOWN = 7, 8, 6
 CHANGES_READ = 1000
 """Changes of one day that are looked at: enough to tell people from automation."""
 _NOT_AS_DECLARED = frozenset({ATTRIBUTE, GONE, UNDECLARED})
@@ -66,7 +66,8 @@ def home(kernel: Kernel) -> Home:
         resources = connection.execute(sa.select(sa.func.count()).select_from(r)).scalar_one()
         running = syncing(connection)
     change_log = kernel.change_log
-    recent = change_log.recent(since=at - timedelta(hours=24), limit=CHANGES_READ) if change_log is not None else []
+    lately = change_log.recent(since=at - timedelta(hours=24), limit=CHANGES_READ) if change_log is not None else []
+    recent = [c for c in lately if mapping.is_change(c)]
     by_people = [c for c in recent if c.actor.kind == "human"]
     with kernel.db.read() as connection:
         changed = mapping.changes(by_people, Names(kernel, connection))
@@ -111,7 +112,8 @@ def _say(counts: dict[str, int], rules: set[str], resources: int) -> list[Part]:
     worst = next(s for s in Severity if counts[s.value])
     number = counts[worst.value]
     href = links.with_query(links.FINDINGS, {"severity": worst.value})
-    of_them = Part(text=f"{number:,} {'is' if number == 1 else 'are'} {worst.value}", kind="link", href=href)
+    level = worst.value if worst is Severity.CRITICAL else f"of {worst.value} severity"
+    of_them = Part(text=f"{number:,} {'is' if number == 1 else 'are'} {level}", kind="link", href=href)
     return [things, Part(text=f"{what}; "), of_them, Part(text=".")]
 
 

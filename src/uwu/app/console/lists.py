@@ -91,7 +91,7 @@ def findings(kernel: Kernel, query: Query) -> FindingsPage:
             "owner": lambda v: words.short_ref(v) or NOBODY,
             "account": names.account,
             "type": names.type,
-            "actor": lambda v: v or "not known",
+            "actor": lambda v: words.handle(v) or "not known",
         }
         labels = {"rule": "rule", "severity": "severity", "owner": "owner", "account": "account"}
         labels |= {"type": "type", "actor": "changed by"}
@@ -289,6 +289,8 @@ def changes(kernel: Kernel, query: Query) -> ChangesPage:
         found = log.changes([subject], since=since, limit=CHANGES_READ)
     else:
         found = log.recent(since=since, limit=CHANGES_READ)
+    read = len(found)
+    found = [c for c in found if mapping.is_change(c)]
     events = {c.event_id: c for c in found}
     people = sum(c.actor.kind == "human" for c in events.values())
     whom = query.get("who") or ("all" if subject or actor is not None else "people")
@@ -311,7 +313,7 @@ def changes(kernel: Kernel, query: Query) -> ChangesPage:
     path = links.CHANGES
     filters = [
         filter_of(path, query, "who", "who", [(w, None) for w in WHO], WHO.__getitem__ if whom in WHO else str),
-        filter_of(path, query, "actor", "by", ranked, lambda v: v or "not known"),
+        filter_of(path, query, "actor", "by", ranked, lambda v: words.handle(v) or "not known"),
         filter_of(path, query, "days", "when", [(d, None) for d in DAYS], lambda v: DAYS.get(v, DAYS["7"])),
     ]
     shown = rows[:CHANGES_SHOWN]
@@ -322,7 +324,7 @@ def changes(kernel: Kernel, query: Query) -> ChangesPage:
         automation=len(events) - people,
         automation_href=_href(path, query, who="all") if whom == "people" else "",
         total=len(rows),
-        cut=len(rows) > CHANGES_SHOWN or len(found) >= CHANGES_READ,
+        cut=len(rows) > CHANGES_SHOWN or read >= CHANGES_READ,
         known=log is not None,
         until=log.as_of() if log is not None else None,
         subject=subject,

@@ -100,6 +100,7 @@ def who(actor: Actor) -> Who:
     name = actor.name or words.short(actor.principal) or "unknown"
     return Who(
         name=name,
+        short=words.handle(name),
         person=person,
         hue=look.hue(name) if person else 0,
         guess=actor.confidence in {"guess", "none"} and person,
@@ -136,6 +137,11 @@ def row(finding: Finding, names: Names) -> Row:
 def rows(findings: Sequence[Finding], names: Names) -> list[Row]:
     names.load(f.subject for f in findings)
     return [row(f, names) for f in findings]
+
+
+def is_change(change: Change) -> bool:
+    """It changed something: signing in does not."""
+    return change.name not in words.SIGN_IN
 
 
 def changes(found: Sequence[Change], names: Names) -> list[Did]:

@@ -138,9 +138,12 @@ def _facts(story: Story, shown: Version | None) -> list[Fact]:
     if shown is not None and shown.managed_by and shown.managed_by != "aws":
         maker = shown.managed_by
         told.append(Fact(label="Made by", value=words.short(maker), href=links.subject(maker)))
-    for declaration in story.declarations[:2]:
-        href = links.entity(declaration.source)
-        told.append(Fact(label="Declared as", value=declaration.address, href=href, mono=True))
+    if story.declarations:
+        first = story.declarations[0]
+        others = len(story.declarations) - 1
+        more = f" and {others} more" if others else ""
+        href = links.entity(first.source)
+        told.append(Fact(label="Declared as", value=first.address + more, href=href, mono=True))
     if story.versions:
         born = story.resource.first_seen if story.resource is not None else story.versions[-1].valid_from
         told.append(Fact(label="First seen", value=words.clock(born)))
@@ -424,7 +427,7 @@ def _cause(change: Change, names: Names) -> Cause:
         steps.append(
             Step(name=actor.name, detail=f"{actor.confidence}, by {actor.how}" if actor.how else "", icon="user")
         )
-    way = [*actor.chain, *([actor.principal] if actor.principal and actor.principal not in actor.chain else [])]
+    way = [i for i in actor.chain if i != actor.principal] + ([actor.principal] if actor.principal else [])
     steps += [Step(name=words.short(i), detail=i, icon=_identity_icon(i)) for i in way if i != actor.name]
     if not steps:
         steps.append(Step(name=actor.name or "unknown", detail=actor.how, icon="bot"))

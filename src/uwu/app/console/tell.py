@@ -71,10 +71,18 @@ def said(sentence: Sentence, story: Story, names: Names, known: Mapping[str, Par
         return Said(icon=look.ABOUT["fix"], parts=shown, command=text if command else "")
     if sentence.about in _TIMED and sentence.at is not None and text.endswith("."):
         text = f"{text[:-1]} {words.moment(sentence.at)}."
-    proofs = [proof(source, story, names) for source in sentence.sources]
+    proofs = _distinct(sentence.sources, story, names)
     if sentence.about == "observed" and sentence.at is not None:
         proofs = [Proof(icon=p.icon, label=f"{p.label}, {words.age(sentence.at)} ago", href=p.href) for p in proofs]
     return Said(icon=look.ABOUT.get(sentence.about, "info"), parts=parts(text, known), proofs=proofs)
+
+
+def _distinct(sources: list[Source], story: Story, names: Names) -> list[Proof]:
+    """One proof of each kind of evidence, and of each place: four resources of one state prove the same thing once."""
+    seen: dict[str, Source] = {}
+    for source in sources:
+        seen.setdefault(source.key if source.kind == "evidence" else source.label, source)
+    return [proof(source, story, names) for source in seen.values()]
 
 
 def proof(source: Source, story: Story, names: Names) -> Proof:

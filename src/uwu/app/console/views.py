@@ -18,6 +18,8 @@ class Who(View, frozen=True):
     """A person (round) or a machine (square)."""
 
     name: str
+    short: str
+    """As a list shows it: a mail address without its domain."""
     person: bool
     hue: int = 0
     guess: bool = False

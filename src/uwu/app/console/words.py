@@ -66,6 +66,15 @@ def plural(number: int, one: str, many: str = "") -> str:
     return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
+def handle(name: str) -> str:
+    """The name for a list: ``mira.k`` of a mail address, ``acme/web`` of the subject of a CI token."""
+    ci = re.match(r"repo:([\w.-]+/[\w.-]+)(:|$)", name)
+    if ci is not None:
+        return ci[1]
+    mail = re.fullmatch(r"([^@\s]+)@[^@\s]+\.[^@\s]+", name)
+    return mail[1] if mail is not None else name
+
+
 def account_number(account: str) -> str:
     """``4444-5555-6666``, as AWS shows it."""
     return "-".join((account[:4], account[4:8], account[8:])) if re.fullmatch(r"\d{12}", account) else account
@@ -120,6 +129,13 @@ _PAST = {
     "describe": "described",
     "list": "listed",
 }
+SIGN_IN = frozenset({
+    "ConsoleLogin", "CheckMfa", "SwitchRole", "ExitRole", "RenewRole", "Authenticate", "Federate", "UserAuthentication",
+    "AssumeRole", "AssumeRoleWithSAML", "AssumeRoleWithWebIdentity", "AssumeRoot", "GetSessionToken",
+    "GetFederationToken", "CreateToken",
+})  # fmt: skip
+"""Events by which somebody comes in. They change nothing, and CloudTrail does not call all of them read-only."""
+
 _DATED = re.compile(r"\d{8}(v\d+)?$")
 """Lambda's events carry the version of its API: ``CreateFunction20150331``."""
 
@@ -144,6 +160,8 @@ def past(verb: str) -> str:
 
 def did(change: Change) -> str:
     """What the change did, to stand before the name of what it was done to: ``set bucket policy on``."""
+    if change.name in SIGN_IN:
+        return "signed in as"
     opened = _ingress(change)
     if opened:
         return opened

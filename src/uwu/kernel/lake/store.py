@@ -113,6 +113,13 @@ class Lake:
         path = Path(warehouse.removeprefix("file://"))
         return path if path.is_absolute() else self.settings.home_path / path
 
+    def close(self) -> None:
+        """Gives back the catalog's connections."""
+        with self._lock:
+            if self._catalog is not None:
+                self._catalog.close()
+                self._catalog = None
+
     # ── tables ──────────────────────────────────────────────────────────────────────────────────
 
     def catalog(self) -> SqlCatalog:
