@@ -13,9 +13,9 @@ from uwu.kernel import domain, tables, urns
 from uwu.kernel.domain import Rule
 from uwu.kernel.model import CellStatus, Declaration, Difference, Found, Resource, Severity
 from uwu.kernel.runtime import Kernel
+from uwu.kernel.sensitive import MARK
 
 ATTRIBUTE, GONE, UNDECLARED, UNOWNED = "drift.attribute", "drift.gone", "drift.undeclared", "drift.unowned"
-SENSITIVE = "(sensitive value)"
 
 _SERIOUS = frozenset(
     {
@@ -109,7 +109,7 @@ def _attribute(kernel: Kernel, connection: sa.Connection) -> Iterable[Found]:
 
 
 def _shown(difference: Difference, value: Any) -> Any:
-    return SENSITIVE if difference.sensitive and value is not None else value
+    return MARK if difference.sensitive and value is not None else value
 
 
 def _gone(kernel: Kernel, connection: sa.Connection) -> Iterable[Found]:

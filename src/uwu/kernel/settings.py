@@ -177,8 +177,8 @@ def _override(raw: dict[str, Any], env: Mapping[str, str]) -> None:
     for field in msgspec.structs.fields(Settings):
         if field.name == "home":
             continue
-        if isinstance(field.type, type) and issubclass(field.type, Section):
-            section: type[Section] = field.type
+        section = _section(field.type)
+        if section is not None:
             for sub in msgspec.structs.fields(section):
                 value = env.get(f"UWU_{field.name}_{sub.name}".upper())
                 if value is not None:
@@ -187,6 +187,10 @@ def _override(raw: dict[str, Any], env: Mapping[str, str]) -> None:
             value = env.get(f"UWU_{field.name}".upper())
             if value is not None:
                 raw[field.name] = _text(value, field.type)
+
+
+def _section(kind: Any) -> type[Section] | None:
+    return kind if isinstance(kind, type) and issubclass(kind, Section) else None
 
 
 def _text(value: str, kind: Any) -> Any:

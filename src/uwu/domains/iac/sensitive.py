@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-MARK = "(sensitive value)"
+from uwu.kernel.sensitive import MARK, fingerprint, is_marked
 
 _SECRET = re.compile(
     r"(^|[_-])(password|passwd|passphrase|secret|secret_(string|binary|key)|private_key(_pem)?|token|credentials?"
@@ -29,21 +28,6 @@ def redacted(type: str, attributes: Mapping[str, Any], sensitive: Iterable[tuple
     for path in _HASHED.get(type, ()):
         _fingerprint(kept, path)
     return kept
-
-
-def is_marked(value: Any) -> bool:
-    """True for what stands in the place of a secret."""
-    return isinstance(value, str) and value.startswith(MARK[:-1])
-
-
-def fingerprint(value: Any) -> str:
-    """A mark that differs where the value differs: 32 bits of SHA-256, too few to find a value by trying.
-
-    A value that is already marked is given back.
-    """
-    if is_marked(value):
-        return value
-    return f"{MARK[:-1]} {hashlib.sha256(str(value).encode()).hexdigest()[:8]})"
 
 
 def _named(value: Any, name: str = "") -> Any:

@@ -134,6 +134,8 @@ class Spec:
     """Members that change by themselves (last use, counters): they would make a version of every look."""
     documents: frozenset[str] = frozenset()
     """Members that hold JSON in a string."""
+    secret: frozenset[str] = frozenset()
+    """Members, anywhere in the item, whose texts may be secrets: a fingerprint is kept, which tells a change."""
     everywhere: bool = False
     """Asked once an account, in the home region; its resources are of the region ``global`` or of their own."""
 

@@ -15,6 +15,7 @@ from uwu.domains.inventory.model import SOURCE, Batch, Each, Item, Join, Scope, 
 from uwu.kernel import aws_errors, codec, urns
 from uwu.kernel.aws import Aws, Failure
 from uwu.kernel.model import Cell, CellStatus, Outcome, Relation, Resource
+from uwu.kernel.sensitive import fingerprint
 
 REFUSALS = 3
 """Denials of one operation in a row, after which the rest of the cell is not asked: more would only cost calls."""
@@ -348,7 +349,17 @@ def _attributes(spec: Spec, item: Item) -> dict[str, Any]:
         if name in spec.documents and isinstance(value, str):
             value = _document(value)
         kept[name] = _plain(value, name)
-    return kept
+    return _hidden(kept, spec.secret) if spec.secret else kept
+
+
+def _hidden(value: Any, secret: frozenset[str], *, within: bool = False) -> Any:
+    """``value`` with a fingerprint for each text below a member of ``secret``."""
+    if isinstance(value, dict):
+        return {key: _hidden(each, secret, within=within or key in secret) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_hidden(each, secret, within=within) for each in value]
+    # what AWS hides itself it writes as stars
+    return fingerprint(value) if within and isinstance(value, str) and value.strip("*") else value
 
 
 def _document(text: str) -> Any:

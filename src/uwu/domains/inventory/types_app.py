@@ -84,6 +84,7 @@ SPECS = (
         path="Functions",
         urn=member("FunctionArn"),
         label="FunctionName",
+        secret=frozenset({"Variables"}),
         extras=(Each("list_tags", _resource("FunctionArn"), "Tags", "Tags"),),
         links=(
             Link("runsAs", "Role", arn),
@@ -239,6 +240,7 @@ SPECS = (
         urn=member("StackId"),
         label="StackName",
         where=lambda _scope, item: item.get("StackStatus") != "DELETE_COMPLETE",
+        secret=frozenset({"ParameterValue", "OutputValue"}),
         links=(
             Link("runsAs", "RoleARN", arn),
             Link("partOf", "ParentId", arn),

@@ -171,6 +171,7 @@ SPECS = (
         path="LaunchTemplates",
         urn=ec2_member("launch-template", "LaunchTemplateId"),
         label="LaunchTemplateName",
+        secret=frozenset({"UserData"}),
         extras=(
             Join(
                 "describe_launch_template_versions",

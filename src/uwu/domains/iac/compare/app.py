@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from uwu.domains.iac import sensitive
 from uwu.domains.iac.compare.base import MISSING, Side, block, last, names, plain, seen
+from uwu.kernel import sensitive
 from uwu.kernel.model import Declaration, Difference, Resource
 
 

@@ -12,9 +12,8 @@ from typing import Any
 
 import msgspec
 
-from uwu.domains.iac import sensitive
 from uwu.domains.iac.attach import HELD_BY, PARTS
-from uwu.kernel import codec, urns
+from uwu.kernel import codec, sensitive, urns
 from uwu.kernel.model import Declaration, Difference, Resource
 
 MISSING: Any = msgspec.UNSET
