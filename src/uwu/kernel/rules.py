@@ -127,7 +127,7 @@ def _gone(kernel: Kernel, connection: sa.Connection) -> Iterable[Found]:
         remedy = comparer[1].remedy if comparer is not None else ""
         yield Found(
             subject=declaration.urn,
-            title=f"{_title(kernel, declaration.type)} {declaration.address} is declared and does not exist",
+            title=f"{_title(kernel, declaration.type)} {urns.short(declaration.urn)} is declared but does not exist",
             type=declaration.type,
             account=cell.account,
             region=cell.region,

@@ -301,7 +301,8 @@ def _resource(scope: Scope, spec: Spec, item: Item) -> Resource:
         type=spec.name,
         account=scope.account,
         region=str(item.get("Region") or "global") if spec.everywhere else scope.region,
-        name=str((find(spec.label, item) if spec.label else None) or urns.short(urn)),
+        # zones and records are named with the root's dot
+        name=str((find(spec.label, item) if spec.label else None) or urns.short(urn)).rstrip("."),
         attributes=_attributes(spec, item),
         tags=tags,
         managed_by=_maker(scope, spec, item, tags),
