@@ -180,8 +180,8 @@ def test_what_aws_or_another_resource_made_is_marked(full: AccountWorld, seen: A
     roles = {row.name: row.managed_by for row in found["aws_iam_role"].values()}
     assert roles == {"runner": "", "AWSServiceRoleForrds": "aws"}
     records = {(row.name, row.attributes["Type"]): row.managed_by for row in found["aws_route53_record"].values()}
-    assert records["example.org.", "NS"] == records["example.org.", "SOA"] == "aws"
-    assert records["www.example.org.", "A"] == ""
+    assert records["example.org", "NS"] == records["example.org", "SOA"] == "aws"
+    assert records["www.example.org", "A"] == ""
     assert {row.name: row.managed_by for row in found["aws_kms_key"].values()} == {
         "alias/orders": "",
         "alias/aws/ebs": "aws",
