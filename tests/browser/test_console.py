@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.app.console import world
+from tests.app.console.server import serve
 from uwu.app.console import links
+from uwu.kernel import codec, tables
 
 PAGES = {
     "home": "/",
@@ -240,3 +244,25 @@ def test_pages_work_without_any_script(browser: Browser, url: str) -> None:
     page.locator("details.menu summary").first.click()
     expect(page.locator("details.menu a").first).to_be_visible()
     context.close()
+
+
+def test_the_first_sync_is_followed_until_its_findings_are_there(
+    browser: Browser, sqlite_template: Path, tmp_path: Path
+) -> None:
+    shutil.copy(sqlite_template, tmp_path / "state.db")
+    kernel = world.open_kernel(tmp_path)
+    at = codec.now()
+    common = {"arguments": {}, "requested_by": "cli", "created_at": at, "started_at": at, "stage": ""}
+    with serve(kernel) as base, opened(browser) as page:
+        page.goto(base)
+        expect(page.get_by_role("heading", name="Nothing is observed yet.")).to_be_visible()
+        with kernel.db.write() as connection:
+            run = {"id": "job_1", "name": "sync", "parent": "", "status": "running", "done": 0, "total": 0}
+            shard = {**run, "id": "job_2", "name": "inventory.sync", "parent": "job_1", "done": 120, "total": 841}
+            connection.execute(tables.jobs.insert(), [{**common, **run}, {**common, **shard}])
+        expect(page.get_by_text("120 of 841")).to_be_visible(timeout=15_000)
+        world.fill(kernel)
+        with kernel.db.write() as connection:
+            connection.execute(tables.jobs.update().values(status="done", finished_at=codec.now()))
+        expect(page.get_by_role("heading", name="Needs attention")).to_be_visible(timeout=15_000)
+    kernel.close()

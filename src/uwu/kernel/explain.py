@@ -197,8 +197,8 @@ def _what_happened(story: Story) -> Sentence | None:
         others = len({f.cause.event_id for f in caused if f.cause is not None}) - 1
         more = f"; {others} more change{'s' if others > 1 else ''} below" if others else ""
         return Sentence("happened", f"{who(change)} {verb}{through}{more}.", [_event(change)], change.at)
-    if story.changes:
-        change = story.changes[0]
+    change = next((c for c in story.changes if c.role == "target"), None)
+    if change is not None:
         return Sentence("happened", f"Last changed by {who(change)}: {change.name}.", [_event(change)], change.at)
     return None
 

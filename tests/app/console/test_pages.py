@@ -191,6 +191,18 @@ def test_a_finding_names_the_human_the_chain_and_the_remedy(client: Client, fill
     read(client, "/findings/f_0000000000000000", status=404)
 
 
+def test_how_an_undeclared_resource_is_declared_can_be_copied_whole(client: Client, filled: Kernel) -> None:
+    with filled.db.read() as connection:
+        found = drift.findings(connection, rule="drift.undeclared", subject=world.THUMBS.urn).items[0]
+    page = read(client, links.finding(found.id))
+    copied = [attrs["data-copy"] for tag, attrs in page.tags if tag == "button" and "data-copy" in attrs]
+    assert 'import {\n  to = aws_lambda_function.this\n  id = "thumbnails-debug"\n}' in copied
+
+
+def test_signing_in_is_no_change(client: Client) -> None:
+    assert "signed in" not in read(client, "/changes?who=all&days=90").text
+
+
 def test_changes_are_people_first_and_automation_on_demand(client: Client) -> None:
     people = read(client, "/changes")
     assert "8 changes by people in the last 7 days, and 9 by automation" in people.text

@@ -91,6 +91,20 @@ def test_what_an_event_did(name: str, request_: object, told: str) -> None:
     assert words.did(_change(name, request_)) == told
 
 
+@pytest.mark.parametrize(
+    ("name", "short"),
+    [
+        ("mira.k@larkspur.example", "mira.k"),
+        ("repo:larkspur/payments:ref:refs/heads/main", "larkspur/payments"),
+        ("ci-deployer", "ci-deployer"),
+        ("i-0abc@", "i-0abc@"),
+        ("", ""),
+    ],
+)
+def test_lists_call_people_and_machines_by_their_handle(name: str, short: str) -> None:
+    assert words.handle(name) == short
+
+
 # ---- addresses
 
 

@@ -214,6 +214,7 @@ EVENTS = [
     change("e-4", ago(hours=5), "DeleteQueue", DLQ, _human("ines.v", WEB, "Operator"), "AWS CLI", {}),
     change("e-5", ago(hours=9), "CreateFunction20150331", THUMBS, _human("sol", WEB), "AWS console", {"functionName": "thumbnails-debug"}),
     change("e-6", ago(hours=11), "CreateQueue", STRAY, _human("teo", DATA), "AWS CLI", {"queueName": "tmp-export"}),
+    change("e-9", ago(hours=1), "ConsoleLogin", DEPLOY, _human("arda", WEB), "AWS console"),
     change("e-7", ago(days=3), "PutBucketTagging", RECEIPTS, _human("teo", PAYMENTS), "AWS console", {}),
     change("e-8", ago(days=3, hours=2), HOSTILE, EVIL, _human(HOSTILE, DATA), HOSTILE, {"x": HOSTILE}),
     *(change(f"ci-{i}", ago(hours=1, minutes=7 * i), "RebootInstances", WEBS[i], CI, "Terraform") for i in range(9)),
@@ -294,7 +295,7 @@ def remedy(declaration: Declaration, differences: Sequence[Difference]) -> str:
 
 
 def adopt(resource: Resource) -> str:
-    return f'declare it with an import block: `import {{ to = {resource.type}.this, id = "{resource.name}" }}`, or delete it'
+    return f'import {{\n  to = {resource.type}.this\n  id = "{resource.name}"\n}}'
 
 
 def evidence(kernel: Kernel, connection: Any) -> Iterable[Evidence]:
@@ -303,7 +304,9 @@ def evidence(kernel: Kernel, connection: Any) -> Iterable[Evidence]:
             yield Evidence(subject=row.urn, owner=f"group:default/{team}", kind="tag", source=f"tag team={team}")
     for row in connection.execute(tables.declarations.select()):
         team = {"payments": "payments", "web": "storefront", "data": "insights"}[row.source.rsplit("/", 1)[1]]
-        yield Evidence(subject=row.urn, owner=f"group:default/{team}", kind="state", source=row.source)
+        yield Evidence(
+            subject=row.urn, owner=f"group:default/{team}", kind="state", source=f"{row.source} {row.address * 4}"
+        )
 
 
 def health(kernel: Kernel) -> list[SourceHealth]:

@@ -46,12 +46,12 @@ def catalog(kernel: Kernel, query: Query) -> CatalogPage:
     chosen = sorted((e for e in every if not kind or e.kind == kind), key=lambda e: (e.kind, e.name))
     return CatalogPage(
         filters=[filter_of(links.CATALOG, query, "kind", "kind", ranked, str)],
-        groups=[(k, [_item(e) for e in some]) for k, some in groupby(chosen, key=lambda e: e.kind)],
+        groups=[(k, [_item(e, kernel) for e in some]) for k, some in groupby(chosen, key=lambda e: e.kind)],
         total=len(chosen),
     )
 
 
-def _item(entity: Entity) -> CatalogItem:
+def _item(entity: Entity, kernel: Kernel) -> CatalogItem:
     owner = _owner_ref(entity)
     return CatalogItem(
         ref=entity.ref,
@@ -62,8 +62,13 @@ def _item(entity: Entity) -> CatalogItem:
         owner=words.short_ref(owner),
         owner_href=links.entity(owner) if owner else "",
         description=str(entity.metadata.get("description") or ""),
-        place=str(entity.place),
+        place=_place(entity, kernel),
     )
+
+
+def _place(entity: Entity, kernel: Kernel) -> str:
+    """``file:line``, under the home where it is there."""
+    return str(entity.place).removeprefix(kernel.settings.home.rstrip("/") + "/")
 
 
 def _title(entity: Entity) -> str:
@@ -100,7 +105,7 @@ def entity(kernel: Kernel, ref: str) -> EntityPage:
         owner = _owner_ref(found)
         if owner:
             told.append(Fact(label="Owner", value=words.short_ref(owner), href=links.entity(owner)))
-        told.append(Fact(label="Declared in", value=str(found.place), mono=True))
+        told.append(Fact(label="Declared in", value=_place(found, kernel), mono=True))
         out: list[Link] = []
         for r in relations:
             other = r.target if r.source == found.ref else r.source
@@ -124,7 +129,7 @@ def entity(kernel: Kernel, ref: str) -> EntityPage:
             kind=found.kind,
             icon=look.entity_icon(found.kind),
             description=str(found.metadata.get("description") or ""),
-            place=str(found.place),
+            place=_place(found, kernel),
             orphan=orphan,
             facts=told,
             links=[link for link in out if not link.kind.startswith("←") or link.href not in outward],

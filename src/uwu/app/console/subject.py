@@ -78,7 +78,7 @@ def _subject(story: Story, names: Names, version: int | None) -> Subject:
         diff=diff(story, open) if past is None else None,
         findings=mapping.rows(open, names),
         versions=_versions(story)[:VERSIONS_SHOWN] if story.versions else [],
-        changes=mapping.changes(story.changes[:CHANGES_SHOWN], names),
+        changes=mapping.changes(_aimed(story)[:CHANGES_SHOWN], names),
         graph=_graph(story, names),
         links=[_link(relation, story.subject, names) for relation in story.relations],
         facts=_facts(story, shown),
@@ -110,6 +110,11 @@ def _known(story: Story) -> str:
     return f"{covered.status.value} {words.age(covered.observed_at)} ago, {since}"
 
 
+def _aimed(story: Story) -> list[Change]:
+    """The changes of the subject itself; those that only named it where there are no others."""
+    return [c for c in story.changes if c.role == "target"] or story.changes
+
+
 def _owner(story: Story) -> Owner | None:
     owned = story.ownership
     if owned is None or not owned.owner:
@@ -134,7 +139,8 @@ def _plain_source(source: str) -> str:
 
 
 def _facts(story: Story, shown: Version | None) -> list[Fact]:
-    told = facts.first(shown.attributes if shown is not None else {}, story.relations)
+    outward = [r for r in story.relations if r.source == story.subject]
+    told = facts.first(shown.attributes if shown is not None else {}, outward)
     if shown is not None and shown.managed_by and shown.managed_by != "aws":
         maker = shown.managed_by
         told.append(Fact(label="Made by", value=words.short(maker), href=links.subject(maker)))

@@ -65,10 +65,12 @@ def said(sentence: Sentence, story: Story, names: Names, known: Mapping[str, Par
     """One sentence of the kernel as the page shows it."""
     text = sentence.text
     if sentence.about == "fix":
-        command = is_command(text)
         shown = [Part(text="Fix:", kind="lead")]
-        shown += [Part(text=" run")] if command else [Part(text=" "), *parts(text, known)]
-        return Said(icon=look.ABOUT["fix"], parts=shown, command=text if command else "")
+        if is_command(text):
+            return Said(icon=look.ABOUT["fix"], parts=[*shown, Part(text=" run")], command=text)
+        if "\n" in text:
+            return Said(icon=look.ABOUT["fix"], parts=[*shown, Part(text=" declare it")], command=text)
+        return Said(icon=look.ABOUT["fix"], parts=[*shown, Part(text=" "), *parts(text, known)])
     if sentence.about in _TIMED and sentence.at is not None and text.endswith("."):
         text = f"{text[:-1]} {words.moment(sentence.at)}."
     proofs = _distinct(sentence.sources, story, names)

@@ -109,7 +109,7 @@ def label(path: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-_UPPER = frozenset({"vpc", "arn", "dns", "kms", "iam", "ip", "ami", "az", "ebs", "url", "db"})
+_UPPER = frozenset({"vpc", "cidr", "arn", "dns", "kms", "iam", "ip", "ami", "az", "ebs", "url", "db"})
 
 # ---- what an event did
 
