@@ -3,11 +3,12 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 UV_VERSION := 0.13.9
-PYTHON ?= $(shell command -v python3.13 || command -v python3.12 || command -v python3.11 || command -v python3)
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 VENV := .venv
 BIN := $(VENV)/bin
 UV := $(shell command -v uv || echo .uv/bin/uv)
-WORKERS ?= $(shell $(PYTHON) -c 'import os; print(min(os.cpu_count() or 2, 8))')
+WORKERS ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 2)
 
 .PHONY: help setup demo test lint format types unit browser bench soak screenshots reference lock clean
 
@@ -17,7 +18,7 @@ help: ## Lists what make can do
 setup: $(VENV)/.ready ## Makes .venv with the locked dependencies
 
 $(VENV)/.ready: requirements.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "uwu needs Python 3.11 or newer; found $$($(PYTHON) --version). Say which with: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
+	@[ -n "$(PYTHON)" ] || { echo "uwu needs Python 3.11 or newer, and found none. Install it, or say where: make PYTHON=/path/to/python3.12"; exit 1; }
 	@if ! [ -x "$(UV)" ] && ! command -v uv >/dev/null; then \
 		echo "setting up uv $(UV_VERSION) in .uv"; \
 		$(PYTHON) -m venv .uv || { echo "python3 has no venv module; on Debian and Ubuntu: sudo apt-get install python3-venv"; exit 1; }; \
