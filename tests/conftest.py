@@ -32,7 +32,7 @@ def missing(what: str, hint: str) -> None:
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder of real data (CloudTrail objects, Terraform states)."""
-    path = Path(os.environ.get("UWU_TEST_DATA") or ROOT.parent / "shared" / "data")
+    path = Path(os.environ.get("UWU_TEST_DATA") or ROOT.parent / "shared" / "data").resolve()
     if not path.is_dir():
         missing("the real test data", f"nothing at {path}; set UWU_TEST_DATA")
     return path

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import sqlalchemy as sa
 from litestar import Litestar, Router, get
 from litestar.connection import Request
-from litestar.di import Provide
+from litestar.di import NamedDependency, Provide
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 
@@ -49,7 +49,7 @@ async def healthz() -> dict[str, str]:
 
 
 @get("/readyz", sync_to_thread=True, opt=HEALTH, include_in_schema=False)
-def readyz(kernel: Kernel) -> dict[str, str]:
+def readyz(kernel: NamedDependency[Kernel]) -> dict[str, str]:
     """The process and its database answer."""
     with kernel.db.read() as connection:
         connection.execute(sa.text("select 1"))
@@ -86,6 +86,7 @@ def create_app(kernel: Kernel) -> App:
         exception_handlers=problems.HANDLERS,  # type: ignore[arg-type]
         signature_types=[Kernel],
         request_max_body_size=MAX_BODY_BYTES,
+        logging_config=None,  # Litestar would set the root logger to INFO: every library would talk to the terminal
         openapi_config=OpenAPIConfig(
             title="uwu",
             version=__version__,

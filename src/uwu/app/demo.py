@@ -80,10 +80,8 @@ def run(
         if once:
             return Answer(told, look.render(*_story(told, verdict)), exit_code=status)
         session.out.print(*_story(told, verdict), sep="\n", markup=False)
-        if status:
-            return status
         _serve(session, home, port)
-    return 0
+    return status
 
 
 @contextlib.contextmanager

@@ -6,6 +6,8 @@ from datetime import timedelta
 from typing import Any
 
 from litestar import get
+from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery
 
 from uwu.app.api.world import READ, limited
 from uwu.kernel import codec, drift, entropy, subjects
@@ -17,19 +19,19 @@ from uwu.kernel.runtime import Kernel
 
 @get("/findings", sync_to_thread=True, opt=READ)
 def list_findings(
-    kernel: Kernel,
-    status: str = "unresolved",
-    severity: str = "",
-    rule: str = "",
-    domain: str = "",
-    owner: str | None = None,
-    account: str = "",
-    type: str = "",
-    actor: str = "",
-    subject: str = "",
-    text: str = "",
-    limit: int = 50,
-    after: str = "",
+    kernel: NamedDependency[Kernel],
+    status: FromQuery[str] = "unresolved",
+    severity: FromQuery[str] = "",
+    rule: FromQuery[str] = "",
+    domain: FromQuery[str] = "",
+    owner: FromQuery[str | None] = None,
+    account: FromQuery[str] = "",
+    type: FromQuery[str] = "",
+    actor: FromQuery[str] = "",
+    subject: FromQuery[str] = "",
+    text: FromQuery[str] = "",
+    limit: FromQuery[int] = 50,
+    after: FromQuery[str] = "",
 ) -> Findings:
     """Findings, the most severe first. ``status`` is open, stale, closed, unresolved or all."""
     with kernel.db.read() as connection:
@@ -51,21 +53,26 @@ def list_findings(
 
 
 @get("/findings/{id:str}", sync_to_thread=True, opt=READ)
-def get_finding(kernel: Kernel, id: str) -> Finding:
+def get_finding(kernel: NamedDependency[Kernel], id: FromPath[str]) -> Finding:
     """One finding."""
     with kernel.db.read() as connection:
         return drift.finding(connection, id)
 
 
 @get("/entropy", sync_to_thread=True, opt=READ)
-def get_entropy(kernel: Kernel) -> list[Score]:
+def get_entropy(kernel: NamedDependency[Kernel]) -> list[Score]:
     """The entropy of the whole, of each domain, owner and account."""
     with kernel.db.read() as connection:
         return entropy.measure(connection)
 
 
 @get("/changes", sync_to_thread=True, opt=READ)
-def list_changes(kernel: Kernel, subject: str = "", hours: int = 24, limit: int = 100) -> list[Change]:
+def list_changes(
+    kernel: NamedDependency[Kernel],
+    subject: FromQuery[str] = "",
+    hours: FromQuery[int] = 24,
+    limit: FromQuery[int] = 100,
+) -> list[Change]:
     """Successful writes, newest first: of one subject, or of everything in the last ``hours``."""
     log = kernel.change_log
     if log is None:

@@ -8,6 +8,8 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 from litestar import get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery, JSONBody
 from litestar.response import Stream
 
 from uwu import __version__
@@ -70,7 +72,7 @@ class Question(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 @get("/status", sync_to_thread=True, opt=READ)
-def get_status(kernel: Kernel) -> Status:
+def get_status(kernel: NamedDependency[Kernel]) -> Status:
     """What is known, how complete and how fresh it is."""
     r, t, e, d, c = tables.resources, tables.relations, tables.entities, tables.declarations, tables.coverage
 
@@ -106,20 +108,24 @@ def get_status(kernel: Kernel) -> Status:
 
 
 @get("/jobs", sync_to_thread=True, opt=READ)
-def list_jobs(kernel: Kernel, status: str = "", name: str = "", parent: str = "", limit: int = 50) -> list[JobRecord]:
+def list_jobs(
+    kernel: NamedDependency[Kernel],
+    status: FromQuery[str] = "",
+    name: FromQuery[str] = "",
+    parent: FromQuery[str] = "",
+    limit: FromQuery[int] = 50,
+) -> list[JobRecord]:
     """Jobs, newest first; the children of ``parent`` where it is given."""
     with kernel.db.read() as connection:
         return jobs.jobs(connection, status=status, name=name, parent=parent, limit=limited(limit))
 
 
 @post("/jobs", sync_to_thread=True, opt=RUN, status_code=202)
-def ask_for_job(kernel: Kernel, data: Asked) -> Accepted:
+def ask_for_job(kernel: NamedDependency[Kernel], data: JSONBody[Asked]) -> Accepted:
     """Asks for a job: ``sync`` ({"domain": "inventory"} for one), or a job of a domain."""
     known = {"sync", *domain.jobs_of(kernel.domains)}
     if data.name not in known:
-        raise BadInput(
-            f"there is no job {data.name!r}", code="job-unknown", hint=f"one of: {', '.join(sorted(known))}"
-        )
+        raise BadInput(f"there is no job {data.name!r}", code="job-unknown", hint=f"one of: {', '.join(sorted(known))}")
     if data.name == "sync":
         steps(kernel.domains, str(data.arguments.get("domain") or ""))
     # one sync at a time, whatever it covers: two would observe the same cells and judge each other's halves
@@ -131,14 +137,14 @@ def ask_for_job(kernel: Kernel, data: Asked) -> Accepted:
 
 
 @get("/jobs/{id:str}", sync_to_thread=True, opt=READ)
-def get_job(kernel: Kernel, id: str) -> JobRecord:
+def get_job(kernel: NamedDependency[Kernel], id: FromPath[str]) -> JobRecord:
     """One job as it stands."""
     with kernel.db.read() as connection:
         return jobs.job(connection, id)
 
 
 @get("/jobs/{id:str}/log", sync_to_thread=True, opt=READ)
-def get_job_log(kernel: Kernel, id: str, after_line: int = 0) -> list[LogLine]:
+def get_job_log(kernel: NamedDependency[Kernel], id: FromPath[str], after_line: FromQuery[int] = 0) -> list[LogLine]:
     """The log of a job."""
     with kernel.db.read() as connection:
         jobs.job(connection, id)
@@ -146,7 +152,7 @@ def get_job_log(kernel: Kernel, id: str, after_line: int = 0) -> list[LogLine]:
 
 
 @post("/jobs/{id:str}/cancel", sync_to_thread=True, opt=RUN, status_code=200)
-def cancel_job(kernel: Kernel, id: str) -> JobRecord:
+def cancel_job(kernel: NamedDependency[Kernel], id: FromPath[str]) -> JobRecord:
     """Stops a job: what it has recorded stays, what has not begun does not begin."""
     kernel.jobs.cancel(id)
     with kernel.db.write() as connection:
@@ -155,7 +161,7 @@ def cancel_job(kernel: Kernel, id: str) -> JobRecord:
 
 
 @get("/jobs/{id:str}/events", sync_to_thread=True, opt=READ)
-def follow_job(kernel: Kernel, id: str, after_line: int = 0) -> Stream:
+def follow_job(kernel: NamedDependency[Kernel], id: FromPath[str], after_line: FromQuery[int] = 0) -> Stream:
     """The progress of a job as it happens: one JSON object a line, the last when it has finished."""
     with kernel.db.read() as connection:
         jobs.job(connection, id)
@@ -168,26 +174,28 @@ def follow_job(kernel: Kernel, id: str, after_line: int = 0) -> Stream:
 
 
 @post("/query", sync_to_thread=True, opt=QUERY, status_code=200)
-def run_query(kernel: Kernel, data: Question) -> Result:
+def run_query(kernel: NamedDependency[Kernel], data: JSONBody[Question]) -> Result:
     """Answers one SELECT over resources, relations, findings, entities, coverage, ownership and events."""
     return query.run(kernel, data.sql, max_rows=data.max_rows)
 
 
 @get("/query/tables", sync_to_thread=True, opt=READ)
-def list_tables(kernel: Kernel) -> list[TableInfo]:
+def list_tables(kernel: NamedDependency[Kernel]) -> list[TableInfo]:
     """The tables that a query may name, with their columns."""
     return query.tables(kernel)
 
 
 @get("/audit", sync_to_thread=True, opt=AUDIT)
-def list_audit(kernel: Kernel, limit: int = 100, before: int | None = None) -> list[Entry]:
+def list_audit(
+    kernel: NamedDependency[Kernel], limit: FromQuery[int] = 100, before: FromQuery[int | None] = None
+) -> list[Entry]:
     """The audit chain, newest first."""
     with kernel.db.read() as connection:
         return audit.entries(connection, limit=limited(limit), before=before)
 
 
 @get("/audit/verify", sync_to_thread=True, opt=AUDIT)
-def verify_audit(kernel: Kernel) -> Verdict:
+def verify_audit(kernel: NamedDependency[Kernel]) -> Verdict:
     """Walks the whole chain and names the first entry that does not hold."""
     with kernel.db.read() as connection:
         return audit.verify(connection)

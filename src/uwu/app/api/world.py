@@ -6,6 +6,8 @@ from typing import Any
 
 import msgspec
 from litestar import get
+from litestar.di import NamedDependency
+from litestar.params import FromQuery
 
 from uwu.kernel import declared, explain, graph, ownership, search, subjects
 from uwu.kernel.errors import NotFound
@@ -44,14 +46,14 @@ def limited(limit: int) -> int:
 
 @get("/resources", sync_to_thread=True, opt=READ)
 def list_resources(
-    kernel: Kernel,
-    type: str = "",
-    account: str = "",
-    region: str = "",
-    owner: str | None = None,
-    text: str = "",
-    limit: int = 50,
-    after: str = "",
+    kernel: NamedDependency[Kernel],
+    type: FromQuery[str] = "",
+    account: FromQuery[str] = "",
+    region: FromQuery[str] = "",
+    owner: FromQuery[str | None] = None,
+    text: FromQuery[str] = "",
+    limit: FromQuery[int] = 50,
+    after: FromQuery[str] = "",
 ) -> Page:
     """Resources by name. ``owner=`` (empty) asks for the unowned; ``after`` is the ``after`` of the page before."""
     with kernel.db.read() as connection:
@@ -73,7 +75,7 @@ def _subject(kernel: Kernel, text: str) -> str:
 
 
 @get("/resource", sync_to_thread=True, opt=READ)
-def get_resource(kernel: Kernel, subject: str) -> ResourceView:
+def get_resource(kernel: NamedDependency[Kernel], subject: FromQuery[str]) -> ResourceView:
     """One resource by ARN, id or name, as it is now."""
     urn = _subject(kernel, subject)
     with kernel.db.read() as connection:
@@ -88,7 +90,7 @@ def get_resource(kernel: Kernel, subject: str) -> ResourceView:
 
 
 @get("/history", sync_to_thread=True, opt=READ)
-def get_history(kernel: Kernel, subject: str, limit: int = 50) -> list[Version]:
+def get_history(kernel: NamedDependency[Kernel], subject: FromQuery[str], limit: FromQuery[int] = 50) -> list[Version]:
     """The versions of a resource, newest first."""
     urn = _subject(kernel, subject)
     with kernel.db.read() as connection:
@@ -96,7 +98,9 @@ def get_history(kernel: Kernel, subject: str, limit: int = 50) -> list[Version]:
 
 
 @get("/neighbours", sync_to_thread=True, opt=READ)
-def get_neighbours(kernel: Kernel, subject: str, limit: int = 200) -> list[Relation]:
+def get_neighbours(
+    kernel: NamedDependency[Kernel], subject: FromQuery[str], limit: FromQuery[int] = 200
+) -> list[Relation]:
     """The current relations from and to a resource or an entity."""
     key = _subject(kernel, subject)
     with kernel.db.read() as connection:
@@ -104,20 +108,25 @@ def get_neighbours(kernel: Kernel, subject: str, limit: int = 200) -> list[Relat
 
 
 @get("/explain", sync_to_thread=True, opt=READ)
-def get_explanation(kernel: Kernel, subject: str) -> Story:
+def get_explanation(kernel: NamedDependency[Kernel], subject: FromQuery[str]) -> Story:
     """The whole story of a subject: declared, observed, owned, changed by whom, and what puts it right."""
     return explain.explain(kernel, _subject(kernel, subject))
 
 
 @get("/entities", sync_to_thread=True, opt=READ)
-def list_entities(kernel: Kernel, kind: str = "", orphan: bool | None = None, limit: int = 500) -> list[Entity]:
+def list_entities(
+    kernel: NamedDependency[Kernel],
+    kind: FromQuery[str] = "",
+    orphan: FromQuery[bool | None] = None,
+    limit: FromQuery[int] = 500,
+) -> list[Entity]:
     """Declared entities by reference."""
     with kernel.db.read() as connection:
         return declared.entities(connection, kind=kind, orphan=orphan, limit=limited(limit))
 
 
 @get("/entity", sync_to_thread=True, opt=READ)
-def get_entity(kernel: Kernel, ref: str) -> EntityView:
+def get_entity(kernel: NamedDependency[Kernel], ref: FromQuery[str]) -> EntityView:
     """One entity by its reference or its name, with its relations."""
     with kernel.db.read() as connection:
         key = subjects.resolve(connection, ref)
@@ -134,7 +143,11 @@ def get_entity(kernel: Kernel, ref: str) -> EntityView:
 
 @get("/coverage", sync_to_thread=True, opt=READ)
 def list_coverage(
-    kernel: Kernel, account: str = "", type: str = "", status: str = "", incomplete: bool = False
+    kernel: NamedDependency[Kernel],
+    account: FromQuery[str] = "",
+    type: FromQuery[str] = "",
+    status: FromQuery[str] = "",
+    incomplete: FromQuery[bool] = False,
 ) -> list[Covered]:
     """The coverage ledger: each cell, when it was observed and how it went."""
     with kernel.db.read() as connection:
@@ -142,7 +155,7 @@ def list_coverage(
 
 
 @get("/search", sync_to_thread=True, opt=READ)
-def get_search(kernel: Kernel, q: str, limit: int = 20) -> list[Hit]:
+def get_search(kernel: NamedDependency[Kernel], q: FromQuery[str], limit: FromQuery[int] = 20) -> list[Hit]:
     """Resources, entities and findings whose name or key holds ``q``, the best first."""
     with kernel.db.read() as connection:
         return search.search(connection, q, limit=limited(limit))

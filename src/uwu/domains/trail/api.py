@@ -7,6 +7,8 @@ from typing import Any
 
 import msgspec
 from litestar import get
+from litestar.di import NamedDependency
+from litestar.params import FromQuery
 
 from uwu.domains.trail import changes, store
 from uwu.domains.trail.changes import Event
@@ -75,7 +77,11 @@ def _subject(kernel: Kernel, text: str) -> str:
 
 @get("/trail/changes", sync_to_thread=True, opt=READ)
 def list_trail_changes(
-    kernel: Kernel, subject: str, since: str = "", until: str = "", limit: int = 100
+    kernel: NamedDependency[Kernel],
+    subject: FromQuery[str],
+    since: FromQuery[str] = "",
+    until: FromQuery[str] = "",
+    limit: FromQuery[int] = 100,
 ) -> list[Change]:
     """The successful writes on a resource (ARN, id or name), newest first; also on one that is gone."""
     log = changes.Log(kernel)
@@ -84,21 +90,27 @@ def list_trail_changes(
 
 
 @get("/trail/timeline", sync_to_thread=True, opt=READ)
-def list_timeline(kernel: Kernel, actor: str, since: str = "", until: str = "", limit: int = 100) -> list[Event]:
+def list_timeline(
+    kernel: NamedDependency[Kernel],
+    actor: FromQuery[str],
+    since: FromQuery[str] = "",
+    until: FromQuery[str] = "",
+    limit: FromQuery[int] = 100,
+) -> list[Event]:
     """What a human, machine, service or principal did, newest first."""
     limit = min(max(limit, 1), MAX_LIMIT)
     return changes.Log(kernel).timeline(actor, since=_time(since), until=_time(until), limit=limit)
 
 
 @get("/trail/stats", sync_to_thread=True, opt=READ)
-def get_stats(kernel: Kernel) -> Totals:
+def get_stats(kernel: NamedDependency[Kernel]) -> Totals:
     """How many events there are, and of how many resource and actor are named."""
     found = changes.Log(kernel).stats()
     return Totals(named_pct=found.named_pct, actor_pct=found.actor_pct, **msgspec.structs.asdict(found))
 
 
 @get("/trail/rejects", sync_to_thread=True, opt=READ)
-def list_rejects(kernel: Kernel, limit: int = 100) -> list[Aside]:
+def list_rejects(kernel: NamedDependency[Kernel], limit: FromQuery[int] = 100) -> list[Aside]:
     """What could not be taken, the latest first."""
     with kernel.db.read() as connection:
         return [Aside(**row) for row in store.rejects(connection, min(max(limit, 1), MAX_LIMIT))]
