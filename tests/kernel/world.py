@@ -17,6 +17,7 @@ from uwu.kernel.model import (
     Evidence,
     Outcome,
     Resource,
+    Severity,
 )
 from uwu.kernel.runtime import Kernel
 
@@ -103,7 +104,13 @@ def change_log(kernel: Kernel) -> Log:
 
 def compare(declaration: Declaration, resource: Resource) -> list[Difference]:
     return [
-        Difference(path=key, declared=value, observed=resource.attributes.get(key), sensitive=key == "password")
+        Difference(
+            path=key,
+            declared=value,
+            observed=resource.attributes.get(key),
+            sensitive=key == "password",
+            severity=Severity.HIGH if key == "policy" else None,
+        )
         for key, value in declaration.attributes.items()
         if resource.attributes.get(key) != value
     ]

@@ -185,6 +185,8 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
     declared: Json
     observed: Json
     sensitive: bool = False
+    severity: Severity | None = None
+    """Where it is worse, or less bad, than an attribute's drift is in general."""
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):

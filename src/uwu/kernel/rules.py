@@ -17,19 +17,6 @@ from uwu.kernel.sensitive import MARK
 
 ATTRIBUTE, GONE, UNDECLARED, UNOWNED = "drift.attribute", "drift.gone", "drift.undeclared", "drift.unowned"
 
-_SERIOUS = frozenset(
-    {
-        "ingress",
-        "policy",
-        "assume_role_policy",
-        "publicly_accessible",
-        "managed_policy_arns",
-        "inline_policy",
-        "public_access_block",
-    }
-)
-"""Attributes whose drift may open a door: high where others are medium."""
-
 
 class _World:
     """What the kernel's rules look at, read once."""
@@ -104,7 +91,7 @@ def _attribute(kernel: Kernel, connection: sa.Connection) -> Iterable[Found]:
                 place=f"{declaration.source} {declaration.address} ({declaration.place})",
                 cell=cell,
                 remedy=domain.load(of.remedy)(declaration, [difference]) if of.remedy else "",
-                severity=Severity.HIGH if difference.path.split(".")[0] in _SERIOUS else None,
+                severity=difference.severity,
             )
 
 

@@ -9,9 +9,10 @@ import pytest
 
 from uwu.domains.iac import sensitive
 from uwu.domains.iac.attach import attach
+from uwu.domains.iac.compare.severity import of as severity_of
 from uwu.domains.iac.compare.table import COMPARE
 from uwu.kernel import domain
-from uwu.kernel.model import Declaration, Difference, Resource
+from uwu.kernel.model import Declaration, Difference, Resource, Severity
 
 TRUST = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": "*"}]}
 TRUST_OTHERWISE = {"Principal": {"AWS": ["*"]}, "Action": ["sts:AssumeRole"], "Effect": "Allow"}
@@ -550,3 +551,20 @@ def test_a_part_of_its_own_silences_the_wholes_stale_copy() -> None:
         ]
     )
     assert compare(bucket, resource({"Policy": OPEN, "Versioning": {"Status": "Suspended"}})) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "observed", "severity"),
+    [
+        ("ingress", [{"cidr": "0.0.0.0/0", "protocol": "tcp"}], Severity.CRITICAL),
+        ("ingress", [{"cidr": "::/0", "protocol": "tcp"}], Severity.CRITICAL),
+        ("ingress", [{"cidr": "10.0.0.0/8", "protocol": "tcp"}], Severity.HIGH),
+        ("ingress.aws_security_group_rule.x", [], Severity.HIGH),
+        ("publicly_accessible", True, Severity.CRITICAL),
+        ("publicly_accessible", False, None),
+        ("managed_policy_arns", ["arn:aws:iam::aws:policy/AdministratorAccess"], Severity.HIGH),
+        ("memory_size", 1024, None),
+    ],
+)
+def test_what_opens_a_door_is_worse(path: str, observed: Any, severity: Severity | None) -> None:
+    assert severity_of(path, observed) is severity

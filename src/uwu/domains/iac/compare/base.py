@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from uwu.domains.iac.attach import HELD_BY, PARTS
+from uwu.domains.iac.compare import severity
 from uwu.kernel import codec, sensitive, urns
 from uwu.kernel.model import Declaration, Difference, Resource
 
@@ -42,7 +43,15 @@ class Side:
         return [part for part in self.declared.get(PARTS, ()) if part["type"] in types]
 
     def differ(self, path: str, declared: Any, observed: Any, *, sensitive_: bool = False) -> None:
-        self.differences.append(Difference(path=path, declared=declared, observed=observed, sensitive=sensitive_))
+        self.differences.append(
+            Difference(
+                path=path,
+                declared=declared,
+                observed=observed,
+                sensitive=sensitive_,
+                severity=severity.of(path, observed),
+            )
+        )
 
     def same(self, path: str, observed: Any, *, norm: Callable[[Any], Any] | None = None) -> None:
         """Notes where the declared attribute ``path`` is not ``observed``; silent where either is not known."""
