@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -18,7 +18,8 @@ from uwu.domains.inventory.reader import Observation
 from uwu.domains.inventory.services import ACCOUNT, GROUPS, SERVICES, shards
 from uwu.kernel import codec, graph, tables
 from uwu.kernel.aws import Failure, Organization
-from uwu.kernel.errors import UwuError
+from uwu.kernel.aws_errors import REGION_OFF
+from uwu.kernel.errors import Problem, UwuError
 from uwu.kernel.graph import Delta
 from uwu.kernel.jobs import Job, Run
 from uwu.kernel.model import Cell, CellStatus, Outcome, Resource
@@ -47,7 +48,16 @@ def _sync(run: Run, _arguments: dict[str, Any]) -> dict[str, Any]:
         run.log(f"{len(broken)} shards failed", level="error", data=broken)
         counts.update(run.step(note_broken, run.kernel, broken, name="broken"))
     names = run.step(resolve_names, run.kernel, name="names")
-    return {**counts, "accounts": len(told["accounts"]), "accounts_denied": told["denied"], "names_resolved": names}
+    unseen = run.step(not_observed, run.kernel, told["denied"], name="unseen")
+    for problem in unseen:
+        run.log(f"{problem['place']}: {problem['message']} [{problem['code']}]", level="warning", data=problem)
+    return {
+        **counts,
+        "accounts": len(told["accounts"]),
+        "accounts_denied": told["denied"],
+        "names_resolved": names,
+        "problems": [*told["problems"], *unseen],
+    }
 
 
 def _shard(run: Run, arguments: dict[str, Any]) -> dict[str, Any]:
@@ -102,6 +112,31 @@ def note_broken(kernel: Kernel, broken: list[dict[str, Any]]) -> dict[str, int]:
         failure = Failure(CellStatus.FAILED, str(problem.get("code", "internal")), str(problem.get("message", "")))
         seen.extend(_not_seen([(shard["account"], shard["region"], shard["services"])], failure))
     return _record_all(kernel, seen)
+
+
+def not_observed(kernel: Kernel, denied: Sequence[str]) -> list[dict[str, Any]]:
+    """One problem for each region and error that kept cells from being observed whole, the ``denied`` accounts aside.
+
+    What AWS does not offer in a region is none; a region that is off is.
+    """
+    with kernel.db.read() as connection:
+        cells = graph.coverage(connection, incomplete=True)
+    groups: defaultdict[tuple[str, str], list[graph.Covered]] = defaultdict(list)
+    for cell in cells:
+        told_elsewhere = cell.source != SOURCE or cell.type == ACCOUNT or cell.account in denied
+        if not told_elsewhere and (cell.status is not CellStatus.UNSUPPORTED or cell.code == REGION_OFF):
+            groups[cell.region, cell.code].append(cell)
+    problems: list[dict[str, Any]] = []
+    for (region, code), held in sorted(groups.items()):
+        accounts = sorted({cell.account for cell in held})
+        types = {cell.type for cell in held}
+        where = f"{accounts[0]} {region}" if len(accounts) == 1 else f"{region} of {len(accounts)} accounts"
+        what = f"{len(types)} types were" if len(types) > 1 else f"{next(iter(types))} was"
+        hint = "enable it, or take it out of aws.regions" if code == REGION_OFF else "the table coverage holds each cell"
+        problems.append(
+            codec.builtins(Problem(code, f"{what} not observed whole: {held[0].message}", where, hint, "warning"))
+        )
+    return problems
 
 
 def record(kernel: Kernel, observation: Observation) -> Delta:
