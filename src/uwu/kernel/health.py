@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -23,7 +24,7 @@ def of_job(kernel: Kernel, source: str, job: str, *, domain: str, counted: str) 
     if row.status != "done":
         return SourceHealth(source, "failed", row.finished_at, "the last run did not end well")
     late = codec.now() - timedelta(hours=kernel.settings.drift.stale_after_hours)
-    result = row.result or {}
+    result: dict[str, Any] = row.result or {}
     errors = [problem for problem in result.get("problems", ()) if problem.get("severity", "error") == "error"]
     detail = f"{result.get(counted, 0)} {counted}, {len(errors)} errors"
     status = "failed" if errors and not result.get(counted) else "fresh" if row.finished_at >= late else "late"
