@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import gzip
 import random
-import threading
 import uuid
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import boto3
+import botocore.session
 import msgspec
 from botocore.config import Config
+from botocore.credentials import Credentials, ReadOnlyCredentials
 
 from uwu.sim import forms
+from uwu.sim.server import control
 
 GLOBAL_SERVICES = frozenset({"iam", "sts", "route53", "organizations", "cloudfront"})
 EVENT_SOURCES = {"elbv2": "elasticloadbalancing"}
@@ -47,43 +50,85 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     access_key: str
     secret_key: str
     session_token: str = ""
+    silent: bool = False
+    """True for what AWS does for itself, or happened before the story begins: no record tells of it."""
+
+
+class _Signer(Credentials):
+    """Credentials that change with who acts, so that one client of a service and region serves everybody."""
+
+    def __init__(self) -> None:
+        super().__init__("none", "none")
+        self.identity: Identity | None = None
+
+    def get_frozen_credentials(self) -> ReadOnlyCredentials:
+        assert self.identity is not None
+        who = self.identity
+        return ReadOnlyCredentials(who.access_key, who.secret_key, who.session_token or None)
+
+
+class _Provider:
+    """botocore's port for where credentials come from."""
+
+    def __init__(self, signer: _Signer) -> None:
+        self._signer = signer
+
+    def load_credentials(self) -> _Signer:
+        return self._signer
+
+
+class _Acting:
+    """A client whose every call is signed by one identity."""
+
+    def __init__(self, signer: _Signer, identity: Identity, client: Any) -> None:
+        self._signer = signer
+        self._identity = identity
+        self._client = client
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._client, name)
+        if not callable(found):
+            return found
+
+        def call(**parameters: Any) -> Any:
+            self._signer.identity = self._identity
+            return found(**parameters)
+
+        return call
 
 
 class Recorder:
-    """Records the calls of the clients that it makes."""
+    """Records the calls of the clients that it makes. One call at a time: so the same seed gives the same ids."""
 
-    def __init__(self, url: str, clock: Clock, seed: int, organization: str) -> None:
+    def __init__(self, url: str, clock: Clock, seed: int) -> None:
         self._url = url
         self._clock = clock
         self._random = random.Random(seed ^ 0x7A11)  # noqa: S311
-        self._organization = organization
-        self._lock = threading.Lock()
-        self._session = boto3.Session()
-        self._clients: dict[tuple[str, str, str], Any] = {}
+        self._signer = _Signer()
+        core = botocore.session.Session()
+        core.register_component("credential_provider", _Provider(self._signer))
+        self._session = boto3.Session(botocore_session=core)
+        self._clients: dict[tuple[str, str], Any] = {}
         self.records: list[tuple[str, dict[str, Any]]] = []
         """(account whose trail holds it, record)."""
 
     def client(self, identity: Identity, service: str, region: str) -> Any:
         """A boto3 client that signs as ``identity`` and whose calls are recorded."""
-        key = (identity.access_key, service, region)
+        key = (service, region)
         if key not in self._clients:
-            self._clients[key] = self._make(identity, service, region)
-        return self._clients[key]
+            self._clients[key] = self._make(service, region)
+        return _Acting(self._signer, identity, self._clients[key])
 
-    def _make(self, identity: Identity, service: str, region: str) -> Any:
+    def _make(self, service: str, region: str) -> Any:
         client = self._session.client(
             service,
             region_name=region,
             endpoint_url=self._url,
-            aws_access_key_id=identity.access_key,
-            aws_secret_access_key=identity.secret_key,
-            aws_session_token=identity.session_token or None,
             config=Config(
                 connect_timeout=5,
                 read_timeout=60,
-                retries={"max_attempts": 1},
+                retries={"total_max_attempts": 1},  # a call that is made twice would be recorded once
                 parameter_validation=False,
-                user_agent=identity.user_agent,
                 s3={"addressing_style": "path"},
             ),
         )
@@ -92,11 +137,22 @@ class Recorder:
             context["uwu.parameters"] = dict(params)
 
         def after(http_response: Any, parsed: dict[str, Any], model: Any, context: dict[str, Any], **_: Any) -> None:
-            self.record(identity, service, region, model, context.get("uwu.parameters", {}), parsed, http_response)
+            identity = self._signer.identity
+            if identity is not None and not identity.silent:
+                self.record(identity, service, region, model, context.get("uwu.parameters", {}), parsed, http_response)
 
         client.meta.events.register("before-parameter-build.*.*", before)
         client.meta.events.register("after-call.*.*", after)
         return client
+
+    @contextmanager
+    def permissions_checked(self) -> Iterator[None]:
+        """Meanwhile AWS refuses what policies do not allow; else moto lets everybody do everything."""
+        control(self._url, "reset-auth", b"0")
+        try:
+            yield
+        finally:
+            control(self._url, "reset-auth", b"inf")
 
     def record(
         self,
@@ -115,7 +171,11 @@ class Recorder:
         request_id = str(uuid.UUID(int=self._random.getrandbits(128), version=4))
         region = "us-east-1" if service in GLOBAL_SERVICES else region
         host = f"s3.{region}.amazonaws.com" if service == "s3" else f"{service}.{region}.amazonaws.com"
-        denied = failed and (error.get("Code", "").startswith("AccessDenied") or "Throttl" in error.get("Code", ""))
+        denied = (
+            failed
+            and service != "ec2"
+            and (error.get("Code", "").startswith("AccessDenied") or "Throttl" in error.get("Code", ""))
+        )
         source = model.service_model.metadata.get("endpointPrefix", service)
         record: dict[str, Any] = {
             "eventVersion": "1.09",
@@ -128,7 +188,7 @@ class Recorder:
             "userAgent": identity.user_agent,
         }
         if failed:
-            record["errorCode"] = error.get("Code", "InternalFailure")
+            record["errorCode"] = forms.error_code(service, model, error.get("Code", "InternalFailure"))
             record["errorMessage"] = error.get("Message", "")
         record["requestParameters"] = None if denied else forms.request(service, model, parameters, host)
         record["responseElements"] = None if failed else forms.response(service, model, parsed, request_id)
@@ -152,8 +212,7 @@ class Recorder:
             self._as_aws(record, f"https://sqs.{region}.amazonaws.com")
         if operation == "AssumeRole" and not failed:
             self._assumed(identity, parameters, record)
-        with self._lock:
-            self.records.append((identity.account, record))
+        self.records.append((identity.account, record))
 
     def _as_aws(self, record: dict[str, Any], host: str) -> None:
         """A queue's URL names the server: AWS's, where a record tells it."""
@@ -176,8 +235,7 @@ class Recorder:
             "accountId": identity.account,
         }
         copy = {**record, "eventID": self._id(), "userIdentity": caller, "recipientAccountId": target}
-        with self._lock:
-            self.records.append((target, copy))
+        self.records.append((target, copy))
 
     def add(self, account: str, record: dict[str, Any]) -> None:
         """A record that no call makes: a sign-in, a service's own event."""
@@ -192,8 +250,7 @@ class Recorder:
             "eventCategory": "Management",
             **record,
         }
-        with self._lock:
-            self.records.append((account, full))
+        self.records.append((account, full))
 
     def _time(self) -> str:
         return self._clock.tick().strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -206,7 +263,7 @@ class Recorder:
         """The latest record: right after a call, that call's own."""
         return self.records[-1][1]
 
-    def deliver(self, put: Callable[[str, bytes], None]) -> int:
+    def deliver(self, organization: str, put: Callable[[str, bytes], None]) -> int:
         """Writes every record into objects as CloudTrail does (gzip, one account and region, some minutes each).
 
         ``put`` takes the key under the trail's prefix and the bytes. Gives the number of records.
@@ -222,7 +279,7 @@ class Recorder:
             delivered = slot + timedelta(minutes=DELIVERY_MINUTES)
             unique = "".join(self._random.choices(letters, k=16))
             name = f"{account}_CloudTrail_{region}_{delivered:%Y%m%dT%H%MZ}_{unique}.json.gz"
-            key = f"AWSLogs/{self._organization}/{account}/CloudTrail/{region}/{delivered:%Y/%m/%d}/{name}"
+            key = f"AWSLogs/{organization}/{account}/CloudTrail/{region}/{delivered:%Y/%m/%d}/{name}"
             put(key, gzip.compress(msgspec.json.encode({"Records": records}), compresslevel=5, mtime=0))
             count += len(records)
         return count

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from botocore.exceptions import ClientError
+
 from uwu.sim.cloudtrail import Clock, Identity, Recorder
 from uwu.sim.company import Company, Person
 from uwu.sim.identities import BOTO3, CLI, CONSOLE, Identities
@@ -123,11 +125,26 @@ class Hands:
             self.create_user,
         ]
         start = now - timedelta(hours=21)
+        self._clock.set(start - timedelta(hours=2))
+        self.be_refused()
         for index, change in enumerate(changes):
             self._clock.set(start + timedelta(minutes=85 * index + 7 * (index % 4)))
             change()
             if index % 5 == 4:
                 self._identities.forget()
+
+    def be_refused(self) -> None:
+        """The contractor tries what the role does not allow: told by the trail, and nothing has changed."""
+        account = self._company.account("old-acquisition")
+        who = self._identities.sso(self._person("max.ext"), account.id, "PowerUserAccess", CLI)
+        tries: tuple[tuple[str, Callable[[Any], Any]], ...] = (
+            ("iam", lambda iam: iam.create_user(UserName="max-admin")),
+            ("ec2", lambda ec2: ec2.create_key_pair(KeyName="max")),
+        )
+        with self._recorder.permissions_checked():
+            for service, call in tries:
+                with contextlib.suppress(ClientError):
+                    call(self._recorder.client(who, service, "us-east-1"))
 
     def open_port(self) -> None:
         who, service = self._person("mira.k").email, "ledger"

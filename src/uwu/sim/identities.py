@@ -6,9 +6,6 @@ import random
 from datetime import timedelta
 from typing import Any
 
-import boto3
-from botocore.config import Config
-
 from uwu.sim.cloudtrail import Clock, Identity, Recorder
 from uwu.sim.company import HOME_REGION, Person
 
@@ -29,26 +26,13 @@ OIDC = "token.actions.githubusercontent.com"
 class Identities:
     """Opens sessions; the same one is used again while it lasts."""
 
-    def __init__(self, url: str, recorder: Recorder, clock: Clock, management: str, seed: int) -> None:
-        self._url = url
+    def __init__(self, recorder: Recorder, clock: Clock, management: str, seed: int) -> None:
         self._recorder = recorder
         self._clock = clock
-        self._management = management
         self._random = random.Random(seed ^ 0x1D)  # noqa: S311
         self._open: dict[tuple[str, ...], Identity] = {}
         self._ips: dict[str, str] = {}
-        self._sts = self._plain("sts")
-
-    def _plain(self, service: str) -> Any:
-        """A client of the management account whose calls are not part of the company's life."""
-        return boto3.client(
-            service,
-            region_name=HOME_REGION,
-            endpoint_url=self._url,
-            aws_access_key_id="testing",
-            aws_secret_access_key="testing",  # noqa: S106
-            config=Config(connect_timeout=5, read_timeout=60, retries={"max_attempts": 1}),
-        )
+        self._management = management
 
     def _ip(self, name: str) -> str:
         """One address a person: from the documentation ranges, so that none is anybody's."""
@@ -58,7 +42,8 @@ class Identities:
 
     def plain_credentials(self, account: str, role: str, name: str) -> dict[str, Any]:
         """Credentials of ``account`` that no record tells of: for what happened before the story begins."""
-        return self._sts.assume_role(RoleArn=f"arn:aws:iam::{account}:role/{role}", RoleSessionName=name)
+        sts = self._recorder.client(unrecorded(self._management), "sts", HOME_REGION)
+        return sts.assume_role(RoleArn=f"arn:aws:iam::{account}:role/{role}", RoleSessionName=name)
 
     def sso(
         self, person: Person, account: str, permission_set: str = "AdministratorAccess", agent: str = CONSOLE
@@ -218,6 +203,21 @@ class Identities:
     def later(self, **delta: float) -> None:
         """Lets time pass."""
         self._clock.set(self._clock.at + timedelta(**delta))
+
+
+def unrecorded(account: str, credentials: dict[str, Any] | None = None) -> Identity:
+    """Whoever acts in ``account`` before the story begins; without credentials, in the management account."""
+    given = credentials or {"AccessKeyId": "testing", "SecretAccessKey": "testing"}
+    return Identity(
+        user_identity={},
+        account=account,
+        user_agent="",
+        source_ip="",
+        access_key=given["AccessKeyId"],
+        secret_key=given["SecretAccessKey"],
+        session_token=given.get("SessionToken", ""),
+        silent=True,
+    )
 
 
 def _suffix(permission_set: str) -> str:

@@ -10,17 +10,16 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import boto3
 import msgspec
-from botocore.config import Config
 
 from uwu.sim import estate
 from uwu.sim.cloudtrail import Clock, Recorder
 from uwu.sim.company import HOME_REGION, OUS, Account, Company, Service, found
 from uwu.sim.drifts import Hands, Made
-from uwu.sim.identities import SSO_SUFFIX, Identities
+from uwu.sim.identities import SSO_SUFFIX, Identities, unrecorded
 from uwu.sim.judge import Drift
 from uwu.sim.pipeline import Pipeline, allow
+from uwu.sim.server import control
 from uwu.sim.terraform import Stack
 
 Progress = Callable[[str, int, int], None]
@@ -91,9 +90,9 @@ class _Builder:
 
     def build(self) -> Organisation:
         self._seed_moto()
+        self.recorder = Recorder(self.url, self.clock, self.seed)
         organization = self._accounts()
-        self.recorder = Recorder(self.url, self.clock, self.seed, organization)
-        self.identities = Identities(self.url, self.recorder, self.clock, self.company.accounts[0].id, self.seed)
+        self.identities = Identities(self.recorder, self.clock, self.company.accounts[0].id, self.seed)
         total = len(self.company.accounts) + len(self.company.services)
         for done, account in enumerate(self.company.accounts):
             self.progress("building accounts", done, total)
@@ -106,7 +105,7 @@ class _Builder:
         hands = Hands(self.company, self.made, self.recorder, self.identities, self.clock)
         self.identities.forget()
         hands.work(self.now)
-        events = self.recorder.deliver(self._put_trail)
+        events = self.recorder.deliver(organization, self._put_trail)
         return Organisation(
             ledger=hands.ledger,
             estate=self.estate,
@@ -120,26 +119,13 @@ class _Builder:
             credentials=dict(CREDENTIALS),
         )
 
-    def _plain(self, service: str, credentials: dict[str, Any] | None = None, region: str = HOME_REGION) -> Any:
-        given = credentials or {"AccessKeyId": "testing", "SecretAccessKey": "testing"}
-        return boto3.client(
-            service,
-            region_name=region,
-            endpoint_url=self.url,
-            aws_access_key_id=given["AccessKeyId"],
-            aws_secret_access_key=given["SecretAccessKey"],
-            aws_session_token=given.get("SessionToken"),
-            config=Config(
-                connect_timeout=5, read_timeout=60, retries={"max_attempts": 1}, s3={"addressing_style": "path"}
-            ),
-        )
+    def _plain(self, service: str, credentials: dict[str, Any] | None = None) -> Any:
+        """A client whose calls are not part of the company's life."""
+        return self.recorder.client(unrecorded("", credentials), service, HOME_REGION)
 
     def _seed_moto(self) -> None:
         """The ids that moto gives follow from the seed."""
-        import urllib.request
-
-        request = urllib.request.Request(f"{self.url}/moto-api/seed?a={self.seed}", method="POST")  # noqa: S310
-        urllib.request.urlopen(request, timeout=10).close()  # noqa: S310
+        control(self.url, f"seed?a={self.seed}")
 
     def _accounts(self) -> str:
         client = self._plain("organizations")
@@ -313,9 +299,7 @@ class _Builder:
         return trail, sum(stack.count for stack in self.stacks)
 
     def _put_trail(self, key: str, body: bytes) -> None:
-        if "trail_client" not in self.__dict__:
-            self.trail_client = self._plain("s3")
-        self.trail_client.put_object(Bucket=self.trail_bucket, Key=key, Body=body)
+        self._plain("s3").put_object(Bucket=self.trail_bucket, Key=key, Body=body)
 
 
 def write_home(home: Path, organisation: Organisation) -> None:

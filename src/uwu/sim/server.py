@@ -18,7 +18,7 @@ START_TIMEOUT_SECONDS = 30
 
 # Runs in the child: serves on a free port, says which, and ends when its standard input does.
 _CHILD = """
-import os, sys, threading
+import importlib, os, sys, threading
 
 def end_with_parent():
     sys.stdin.buffer.read()
@@ -28,12 +28,39 @@ threading.Thread(target=end_with_parent, daemon=True).start()
 import logging
 logging.getLogger("werkzeug").setLevel(logging.ERROR)
 from werkzeug.serving import make_server, WSGIRequestHandler
+import moto.backends
 from moto.server import DomainDispatcherApplication, create_backend_app
 WSGIRequestHandler.protocol_version = "HTTP/1.1"
+
+# moto lists its own folder twice for each request
+modules = tuple(moto.backends.list_of_moto_modules())
+moto.backends.list_of_moto_modules = lambda: modules
+
+def warm():
+    # what every user of this server needs is read while the other side still wakes up
+    for name in ("organizations", "sts", "iam", "ec2", "s3", "kms", "cloudformation"):
+        if name in modules:
+            importlib.import_module("moto." + name)
+
+def spare_symmetric_keys():
+    # moto makes an RSA key for symmetric keys too, 50 ms each, that nothing ever uses
+    models = importlib.import_module("moto.kms.models")
+    make = models.generate_private_key
+    models.generate_private_key = lambda spec: None if spec == "SYMMETRIC_DEFAULT" else make(spec)
+
+spare_symmetric_keys()
+threading.Thread(target=warm, daemon=True).start()
 server = make_server("127.0.0.1", 0, DomainDispatcherApplication(create_backend_app), threaded=True)
 os.write(1, f"{server.server_port}\\n".encode())
 server.serve_forever()
 """
+
+
+def control(url: str, path: str, body: bytes = b"") -> None:
+    """A call of moto's own API at ``url``: what AWS has no call for."""
+    kind = {"Content-Type": "text/plain"}  # a form's body would not reach moto
+    request = urllib.request.Request(f"{url}/moto-api/{path}", data=body, headers=kind, method="POST")  # noqa: S310
+    urllib.request.urlopen(request, timeout=10).close()  # noqa: S310
 
 
 class MotoServer:
@@ -53,6 +80,8 @@ class MotoServer:
         """Starts it and waits until it answers."""
         # moto would load a thousand public images into each account and region; nobody lists them
         env = {**os.environ, "MOTO_EC2_LOAD_DEFAULT_AMIS": "false", "MOTO_IAM_LOAD_MANAGED_POLICIES": "false"}
+        # a certificate would be issued a minute after it was asked for: a change that nobody made
+        env["MOTO_ACM_VALIDATION_WAIT"] = "-1"
         self._process = subprocess.Popen(
             [sys.executable, "-c", _CHILD],
             env=env,
