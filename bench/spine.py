@@ -41,11 +41,16 @@ def _real(report: Report) -> None:
     with tempfile.TemporaryDirectory() as home:
         first = _uwu(home, "trail", "ingest", str(DATA / "cloudtrail" / "invictus"))
         again = _uwu(home, "trail", "ingest", str(DATA / "cloudtrail" / "invictus"))
-        stats = _uwu(home, "trail", "stats")
         report.bar("real_events", first["events"], at_least=2900)
         report.bar("real_events_added_again", again["events"], at_most=0)
-        report.bar("real_writes_named_pct", stats["named_pct"], at_least=95, unit=" %", peer="22 % by resources[]")
-        report.bar("real_actors_named_pct", stats["actor_pct"], at_least=99, unit=" %")
+        report.bar(
+            "real_writes_named_pct",
+            first["named_pct"],
+            at_least=95,
+            unit=" %",
+            peer=f"{_own_names():.0f} % by resources[]",
+        )
+        report.bar("real_actors_named_pct", first["actor_pct"], at_least=99, unit=" %")
     from uwu.domains.iac import state
 
     states = sorted((DATA / "terraform-states").glob("*.tfstate"))
@@ -59,8 +64,19 @@ def _real(report: Report) -> None:
     report.bar("real_states_loaded", loaded, at_least=len(states))
 
 
+def _own_names() -> float:
+    """Of the successful writes, the share that names a resource by itself, in percent."""
+    records = [
+        record
+        for path in (DATA / "cloudtrail" / "invictus").glob("*.json")
+        for record in json.loads(path.read_bytes())["Records"]
+        if not record.get("readOnly") and not record.get("errorCode")
+    ]
+    return 100.0 * sum(bool(record.get("resources")) for record in records) / len(records)
+
+
 def _simulated(report: Report, *, quick: bool) -> None:
-    size = ["--accounts", "5", "--resources", "250"] if quick else []
+    size = ["--accounts", "4", "--resources", "80"] if quick else []
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()
         told = _uwu(str(Path(folder) / "home"), "demo", "--once", *size)
