@@ -229,9 +229,17 @@ class Embedded:
         return worker.inline(self.kernel)
 
     def close(self) -> None:
+        asyncio.run_coroutine_threadsafe(self._finish(), self._loop).result(timeout=10)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(timeout=5)
         self.kernel.close()
+
+    async def _finish(self) -> None:
+        """Ends the requests whose answer nobody read to its end."""
+        rest = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in rest:
+            task.cancel()
+        await asyncio.gather(*rest, return_exceptions=True)
 
 
 def _next(messages: queue.Queue[Any]) -> Any:

@@ -151,7 +151,7 @@ def _raw(column: sa.ColumnElement[Any], connection: sa.Connection) -> sa.ColumnE
     """The column as the database holds it: JSON as its text, a time on SQLite as microseconds."""
     sqlite = connection.dialect.name == "sqlite"
     if isinstance(column.type, sa.JSON):
-        return sa.type_coerce(column, sa.Text) if sqlite else sa.cast(column, sa.Text)
+        return sa.cast(column, sa.Text)  # SQLite keeps a value that is one bare number as a number
     if isinstance(column.type, Time) and sqlite:
         return sa.type_coerce(column, sa.BigInteger)
     return column

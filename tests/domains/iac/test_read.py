@@ -11,7 +11,7 @@ import boto3
 import msgspec
 import pytest
 
-from uwu.domains.iac import declare, observe
+from uwu.domains.iac import observe, ownership
 from uwu.domains.iac.attach import HELD_BY, PARTS
 from uwu.kernel import declared
 from uwu.kernel.model import Declaration, Entity, Place
@@ -85,7 +85,7 @@ def test_states_become_declarations_of_their_stack(kernel: Kernel, states: Path)
     assert (one.urn, one.type, one.place) == ("arn:aws:s3:::b", "aws_s3_bucket", "states/a.tfstate#14")
     assert observe.read_states(kernel)["changed"] == 0
     with kernel.db.read() as connection:
-        evidence = {(e.subject, e.owner, e.kind, e.source) for e in declare.evidence(kernel, connection)}
+        evidence = {(e.subject, e.owner, e.kind, e.source) for e in ownership.evidence(kernel, connection)}
     assert ("arn:aws:s3:::b", "group:default/payments", "state", "stack:default/one aws_s3_bucket.b") in evidence
     assert {owner for _, owner, _, _ in evidence} == {"group:default/payments"}
 

@@ -37,7 +37,7 @@ def on_http_error(_request: Request, error: HTTPException) -> Response[bytes]:
         told = "; ".join(f"{item.get('key', '')}: {item.get('message', '')}".strip(": ") for item in where)
         place = ", ".join(str(item["source"]) for item in where if isinstance(item, dict) and item.get("source"))
         return problem(400, told or str(error.detail), code="request-invalid", place=place)
-    code = {404: "not-found", 405: "method-not-allowed"}.get(error.status_code, "http-error")
+    code = {400: "request-invalid", 404: "not-found", 405: "method-not-allowed"}.get(error.status_code, "http-error")
     return problem(error.status_code, str(error.detail), code=code, headers=error.headers)
 
 

@@ -12,18 +12,41 @@ from cyclopts import App, CycloptsError, Group, Parameter
 from uwu import __version__
 from uwu.app.cli.session import Session
 from uwu.kernel import domain
-from uwu.kernel.errors import UwuError
+from uwu.kernel.errors import BadInput, UwuError
 
 HELP = """\
 What is it, who owns it, is it as declared, who changed it, what puts it right.
 
-Commands speak with the server of the home where one runs (or with UWU_URL), else they work on the home itself.
+Commands speak with the server of the home where one runs (or with UWU_URL),
+else they work on the home itself.
 
-Exit status: 0 done, 1 failed or a check did not hold, 2 bad input, 3 not found, 4 conflict, 5 denied,
-6 unavailable, 7 misconfigured, 130 interrupted.
+Exit status: 0 done, 1 failed, 2 bad input, 3 not found, 4 conflict,
+5 denied, 6 unavailable, 7 misconfigured, 130 interrupted.
 """
 
 ASK, RUN, KEEP = Group("Ask", sort_key=1), Group("Run", sort_key=2), Group("Look after", sort_key=3)
+
+COMMANDS = {
+    ASK: {
+        "ask:explain": "Tell the whole story of a resource or an entity.",
+        "ask:findings": "List what is not as it should be, the worst first.",
+        "ask:query": "Answer a SELECT over everything that is known.",
+        "ask:entropy": "Measure the distance between declared and observed.",
+        "ask:status": "Say what is known, how complete and how fresh it is.",
+    },
+    RUN: {
+        "home:demo": "Try it all on a simulated organisation.",
+        "home:init": "Make the home: settings, an example estate, the database.",
+        "home:sync": "Read, observe, take in events, judge the difference.",
+        "home:serve": "Serve the console and the API, and run jobs.",
+        "home:worker": "Run jobs beside a server on another machine.",
+    },
+    KEEP: {
+        "keep:audit": "Verify and read the audit chain.",
+        "keep:completion": "Print the completion script of a shell.",
+    },
+}
+"""Each command, and the line that ``uwu --help`` shows of it: the command itself is not imported for that."""
 
 LAZY = "uwu.app.cli."
 """Commands are imported when they are called: ``uwu --help`` stays quick."""
@@ -32,16 +55,12 @@ LAZY = "uwu.app.cli."
 def build() -> App:
     """The command tree: uwu's own commands, and those of the installed domains."""
     app = App(name="uwu", help=HELP, version=__version__, version_flags=["--version", "-V"], help_format="plaintext")
-    for group, commands in (
-        (ASK, ("ask:explain", "ask:findings", "ask:query", "ask:entropy", "ask:status")),
-        (RUN, ("home:demo", "home:init", "home:sync", "home:serve", "home:worker")),
-        (KEEP, ("keep:audit", "keep:completion")),
-    ):
-        for reference in commands:
-            app.command(f"{LAZY}{reference}", name=reference.partition(":")[2], group=group)
+    for group, commands in COMMANDS.items():
+        for reference, summary in commands.items():
+            app.command(f"{LAZY}{reference}", name=reference.partition(":")[2], group=group, help=summary)
     for each in domain.installed():
         if each.commands:
-            app.command(each.commands, name=each.name, group=ASK)
+            app.command(each.commands, name=each.name, group=ASK, help=f"{each.title}: its own commands.")
     app.meta.group_parameters = Group("Everywhere", sort_key=0)
     return app
 
@@ -71,11 +90,12 @@ def run(arguments: list[str]) -> int:
             session.close()
 
     try:
-        app.meta(arguments, exit_on_error=False, print_error=True, result_action="return_value")
+        app.meta(arguments, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:
-        from uwu.app.cli.usage import explain_usage
-
-        return explain_usage(app, error)
+        sys.stderr.write(
+            f"error {' '.join(str(error).split())}\n hint uwu --help lists the commands and their options\n"
+        )
+        return BadInput.exit_code
     return status
 
 
@@ -92,6 +112,8 @@ def main() -> None:
     except Exception as error:
         if os.environ.get("UWU_DEBUG"):
             raise
-        sys.stderr.write(f"error {type(error).__name__}: {error}\n hint this is a defect of uwu; UWU_DEBUG=1 shows where\n")
+        sys.stderr.write(
+            f"error {type(error).__name__}: {error}\n hint this is a defect of uwu; UWU_DEBUG=1 shows where\n"
+        )
         status = 1
     sys.exit(status)

@@ -36,8 +36,7 @@ def explain(subject: str, *, client: Here) -> Answer:
     """
     story = client.get("/explain", subject=subject)
     parts: list[Any] = [_headline(story), Text(story["subject"], style="dim"), Text()]
-    for sentence in story["sentences"]:
-        parts.append(_sentence(sentence))
+    parts += [_sentence(sentence) for sentence in story["sentences"]]
     findings = story["findings"]
     if findings:
         parts += [Text(), Text(f"Findings ({len(findings)})", style="bold")]
@@ -61,7 +60,7 @@ def explain(subject: str, *, client: Here) -> Answer:
         parts += [Text(f"  {c['owner']} by {c['source']}") for c in owned["conflicts"]]
     covered = story["coverage"]
     if covered:
-        note = f"Last observed completely {look.age(covered['complete_at'])} ago"
+        note = f"Last observed completely {look.ago(covered['complete_at'])}"
         if covered["status"] != "complete":
             note += f"; the last try was {covered['status']} ({covered['code'] or covered['message']})"
         parts += [Text(), Text(note, style="dim")]
@@ -201,7 +200,9 @@ def query(
     if not sql or sql.strip() in {".tables", "show tables"}:
         tables = client.get("/query/tables")
         rows = [(t["name"], Text(t["comment"], style="dim"), str(len(t["columns"]))) for t in tables]
-        return Answer(tables, look.render(look.table(("table", "what it holds", "columns"), rows, numbers=("columns",))))
+        return Answer(
+            tables, look.render(look.table(("table", "what it holds", "columns"), rows, numbers=("columns",)))
+        )
     result = client.post("/query", {"sql": sql, "max_rows": max_rows})
     if format == "json":
         from uwu.kernel import codec
@@ -215,7 +216,9 @@ def query(
         writer.writerows([_cell(cell) for cell in row] for row in result["rows"])
         return Answer(result, buffer.getvalue())
     rows = [[Text(_cell(cell)) for cell in row] for row in result["rows"]]
-    tail = f"{len(rows)} rows in {result['seconds']:.2f} s" + (" (cut: raise --max-rows)" if result["truncated"] else "")
+    tail = f"{len(rows)} rows in {result['seconds']:.2f} s" + (
+        " (cut: raise --max-rows)" if result["truncated"] else ""
+    )
     return Answer(result, look.render(look.table(result["columns"], rows), Text(tail, style="dim")))
 
 
@@ -230,7 +233,9 @@ def entropy(*, client: Here) -> Answer:
     if whole is None:
         return Answer(scores, "Nothing is known yet. Run: uwu sync")
     parts: list[Any] = [
-        Text.assemble((f"{whole['entropy']:.1f}", "bold"), f"  {whole['findings']} findings, {whole['subjects']} subjects")
+        Text.assemble(
+            (f"{whole['entropy']:.1f}", "bold"), f"  {whole['findings']} findings, {whole['subjects']} subjects"
+        )
     ]
     for scope, title in (("owner", "By owner"), ("account", "By account"), ("domain", "By domain")):
         rows = [
@@ -263,14 +268,16 @@ def status(*, client: Here) -> Answer:
         rest = ", ".join(f"{n} {name}" for name, n in cells.items() if name != "complete")
         parts.append(Text(f"{cells.get('complete', 0)} of {whole} cells complete" + (f": {rest}" if rest else "")))
     if told["sources"]:
-        rows = [(s["name"], _fresh(s["status"]), look.age(s["at"]), Text(s["detail"], style="dim")) for s in told["sources"]]
+        rows = [
+            (s["name"], _fresh(s["status"]), look.age(s["at"]), Text(s["detail"], style="dim")) for s in told["sources"]
+        ]
         parts += [Text(), look.table(("source", "is", "age", ""), rows, numbers=("age",))]
     sync = told["last_sync"]
     if sync is None:
         parts += [Text(), Text("Nothing was synced yet. Run: uwu sync")]
     else:
         at = sync["finished_at"] or sync["started_at"] or sync["created_at"]
-        parts += [Text(), Text(f"Last sync {sync['status']} {look.age(at)} ago ({sync['id']})", style="dim")]
+        parts += [Text(), Text(f"Last sync {sync['status']} {look.ago(at)} ({sync['id']})", style="dim")]
     return Answer(told, look.render(*parts))
 
 

@@ -15,7 +15,7 @@ from uwu.kernel.errors import Conflict
 
 Here = Annotated[Session, Parameter(parse=False)]
 
-SETTINGS = '''\
+SETTINGS = """\
 # uwu. Every key, its type and its default: docs/reference/settings.md
 # Each can be overridden by a variable: UWU_AWS_REGIONS=eu-west-1,us-east-1
 
@@ -35,7 +35,7 @@ regions = ["us-east-1"]
 [http]
 host = "127.0.0.1"
 port = 8420
-'''
+"""
 
 ESTATE = {
     "teams.yaml": """\
@@ -128,33 +128,39 @@ def sync(domain: str = "", *, session: Here) -> Answer:
         Only one domain, such as catalog, inventory, trail or iac.
     """
     result = session.run("sync", {"domain": domain} if domain else {})
-    return Answer(result, look.render(*_synced(result)))
+    failed = any("problem" in told for told in result.values() if isinstance(told, dict))
+    return Answer(result, look.render(*_synced(result)), exit_code=int(failed))
 
 
 def _synced(result: dict[str, Any]) -> list[Any]:
     parts: list[Any] = []
     for job, told in result.items():
         if isinstance(told, dict) and "problem" in told:
-            problem = told["problem"]
-            parts.append(Text.assemble((f"{job} failed: ", "red"), problem.get("message", "")))
-            if problem.get("hint"):
-                parts.append(Text(f"  hint {problem['hint']}", style="dim"))
+            parts += _told(told["problem"], f"{job} failed", "red")
         for problem in (told.get("problems") or []) if isinstance(told, dict) else []:
-            parts.append(Text.assemble((f"{problem.get('place', job)}: ", "yellow"), problem.get("message", "")))
-            if problem.get("hint"):
-                parts.append(Text(f"  hint {problem['hint']}", style="dim"))
+            parts += _told(problem, "", "yellow", job)
     drift = result.get("drift") or {}
     owned = result.get("ownership") or {}
     if drift:
         parts.append(
             Text(
-                f"{drift['open']} findings open ({drift['opened']} new, {drift['closed']} closed, {drift['stale']} stale); "
+                f"{drift['open']} findings open "
+                f"({drift['opened']} new, {drift['closed']} closed, {drift['stale']} stale); "
                 f"{owned.get('owned_pct', 100):.1f}% of {owned.get('resources', 0)} resources owned"
             )
         )
         if drift["open"]:
             parts.append(Text("Next: uwu findings", style="dim"))
     return parts
+
+
+def _told(problem: dict[str, Any], head: str, style: str, otherwise: str = "") -> list[Text]:
+    """A problem: what is wrong, its code, where, and what to do."""
+    start = ": ".join(part for part in (head, problem.get("place") or otherwise) if part)
+    lines = [Text.assemble((f"{start}: ", style), problem.get("message", ""), (f"  {problem.get('code', '')}", "dim"))]
+    if problem.get("hint"):
+        lines.append(Text(f"  hint {problem['hint']}", style="dim"))
+    return lines
 
 
 def serve(*, host: str | None = None, port: int | None = None, session: Here) -> int:

@@ -20,7 +20,9 @@ def verify(*, client: Here) -> Answer:
     """Walk the whole chain and name the first entry that was changed, removed or reordered."""
     verdict = client.get("/audit/verify")
     if verdict["first_bad"] is not None:
-        text = f"Entry {verdict['first_bad']} does not hold: {verdict['reason']}. The {verdict['entries']} before it do."
+        text = (
+            f"Entry {verdict['first_bad']} does not hold: {verdict['reason']}. The {verdict['entries']} before it do."
+        )
         return Answer(verdict, text, exit_code=1)
     return Answer(verdict, f"All {verdict['entries']} entries hold. Head {verdict['head']}")
 
@@ -30,7 +32,14 @@ def list_(*, limit: int = 50, client: Here) -> Answer:
     """List the latest entries."""
     entries = client.get("/audit", limit=limit)
     rows = [
-        (str(e["seq"]), look.when(e["at"]), e["actor"], e["action"], Text(e["subject"]), Text(look.value(e["detail"]), style="dim"))
+        (
+            str(e["seq"]),
+            look.when(e["at"]),
+            e["actor"],
+            e["action"],
+            Text(e["subject"]),
+            Text(look.value(e["detail"]), style="dim"),
+        )
         for e in entries
     ]
     if not rows:
@@ -39,7 +48,10 @@ def list_(*, limit: int = 50, client: Here) -> Answer:
 
 
 def completion(shell: Literal["bash", "zsh", "fish"]) -> Answer:
-    """Print the completion script of a shell, such as: uwu completion bash > ~/.local/share/bash-completion/completions/uwu"""
+    """Print the completion script of a shell.
+
+    For bash: uwu completion bash > ~/.local/share/bash-completion/completions/uwu
+    """
     from uwu.app.cli import build
 
     script = build().generate_completion(shell=shell)

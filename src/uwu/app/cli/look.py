@@ -57,6 +57,12 @@ def age(value: str | datetime | None) -> str:
     return "now"
 
 
+def ago(value: str | datetime | None) -> str:
+    """``3 d ago``, ``just now``, ``never``."""
+    told = age(value)
+    return {"now": "just now", "never": "never"}.get(told, f"{told} ago")
+
+
 def when(value: str | None) -> str:
     """``2025-03-10 14:02 UTC``."""
     return codec.parse_time(value).strftime("%Y-%m-%d %H:%M UTC") if value else "never"

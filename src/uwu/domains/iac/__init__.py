@@ -15,6 +15,6 @@ DOMAIN = Domain(
     adopt="uwu.domains.iac.remedy:import_block",
     jobs="uwu.domains.iac.observe:JOBS",
     sync=((Phase.DECLARE, "iac.read"),),
-    evidence="uwu.domains.iac.declare:evidence",
+    evidence="uwu.domains.iac.ownership:evidence",
     health="uwu.domains.iac.health:health",
 )

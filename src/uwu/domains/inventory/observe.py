@@ -132,7 +132,9 @@ def not_observed(kernel: Kernel, denied: Sequence[str]) -> list[dict[str, Any]]:
         types = {cell.type for cell in held}
         where = f"{accounts[0]} {region}" if len(accounts) == 1 else f"{region} of {len(accounts)} accounts"
         what = f"{len(types)} types were" if len(types) > 1 else f"{next(iter(types))} was"
-        hint = "enable it, or take it out of aws.regions" if code == REGION_OFF else "the table coverage holds each cell"
+        hint = (
+            "enable it, or take it out of aws.regions" if code == REGION_OFF else "the table coverage holds each cell"
+        )
         problems.append(
             codec.builtins(Problem(code, f"{what} not observed whole: {held[0].message}", where, hint, "warning"))
         )

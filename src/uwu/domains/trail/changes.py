@@ -13,7 +13,6 @@ from uwu.domains.trail import actors, store, tables
 from uwu.domains.trail.names import RELATED, TARGET, short_forms
 from uwu.kernel import codec
 from uwu.kernel.domain import ChangeLog
-from uwu.kernel.lake import Batches
 from uwu.kernel.model import Actor, Change
 from uwu.kernel.runtime import Kernel
 from uwu.kernel.urns import canonical
@@ -281,6 +280,8 @@ def _change(row: tuple[Any, ...], urn: str, later: Actor | None) -> Change:
 
 def committed_until(kernel: Kernel) -> datetime | None:
     """The time of the latest event in the lake, by what its batches recorded."""
+    from uwu.kernel.lake import Batches
+
     batches = Batches(kernel.db, kernel.lake, store.STREAM, tables=(store.EVENTS, store.EVENT_RESOURCES), holder="read")
     times = [
         codec.parse_time(state.detail["until"])
