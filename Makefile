@@ -54,6 +54,9 @@ format: setup ## Formats the code
 bench: setup ## Measures a subject: make bench NAME=spine
 	@$(BIN)/python -m bench $(NAME) $(ARGS)
 
+soak: setup ## Kills `uwu serve` thirty times in the middle of syncs: minutes, so not part of the tests
+	@UWU_SOAK=30 $(BIN)/python -m pytest -q -s -p no:xdist tests/crash/test_serve_kill.py
+
 screenshots: setup tools/browser ## Takes the pictures of docs/images from the demo
 	@$(BIN)/python tools/screenshots.py
 

@@ -137,7 +137,11 @@ def send(client: ApiClient, method: str, path: str, headers: dict[str, str]) -> 
         "server": ("127.0.0.1", 80),
         "state": {},
     }
-    asyncio.run_coroutine_threadsafe(transport._app(scope, receive, keep), transport._loop).result(timeout=30)
+
+    async def ask() -> None:
+        await transport._app(scope, receive, keep)
+
+    asyncio.run_coroutine_threadsafe(ask(), transport._loop).result(timeout=30)
     return sent[0]["status"], sent[0]["headers"]
 
 

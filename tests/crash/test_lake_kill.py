@@ -51,5 +51,5 @@ def test_killed_at_random_moments_no_row_is_lost_or_doubled(sqlite_template: Pat
     states = Batches(db, lake, "trail", (), holder="judge").states(1000)
     assert {state.state for state in states} == {"committed"}
     assert sum(state.rows["events"] for state in states) == KEYS * 20
-    lake.catalog().close()
+    lake.close()
     db.close()
