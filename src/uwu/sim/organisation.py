@@ -15,10 +15,10 @@ import msgspec
 from uwu.sim import estate
 from uwu.sim.cloudtrail import Clock, Recorder
 from uwu.sim.company import HOME_REGION, OUS, Account, Company, Service, found
+from uwu.sim.deploy import Pipeline, allow
 from uwu.sim.drifts import Hands, Made
 from uwu.sim.identities import SSO_SUFFIX, Identities, unrecorded
 from uwu.sim.judge import Drift
-from uwu.sim.pipeline import Pipeline, allow
 from uwu.sim.server import control
 from uwu.sim.terraform import Stack
 
