@@ -51,7 +51,7 @@ def test_findings_filter_and_each_can_be_asked_for(api: ApiClient) -> None:
     one = page["items"][0]
     assert api.get(f"/findings/{one['id']}") == one
     assert api.get("/findings", severity=one["severity"])["total"] <= page["total"]
-    assert api.get("/findings", severity="none")["items"] == []
+    assert api.get("/findings", actor="nobody-here")["items"] == []
 
 
 @pytest.mark.parametrize(
@@ -82,6 +82,22 @@ def test_a_query_runs_and_a_bad_one_says_where(api: ApiClient) -> None:
         ("GET", "/api/v1/explain", None, 400, "request-invalid"),
         ("GET", "/api/v1/resources?ownr=x", None, 400, "parameter-unknown"),
         ("GET", "/api/v1/resources?limit=many", None, 400, "request-invalid"),
+        ("GET", "/api/v1/resources?limit=0", None, 400, "parameter-out-of-range"),
+        ("GET", "/api/v1/resources?limit=501", None, 400, "parameter-out-of-range"),
+        ("GET", f"/api/v1/audit?before={10**30}", None, 400, "parameter-out-of-range"),
+        ("GET", f"/api/v1/changes?hours={10**12}", None, 400, "parameter-out-of-range"),
+        ("GET", "/api/v1/jobs/x/log?after_line=-1", None, 400, "parameter-out-of-range"),
+        ("GET", "/api/v1/resources?type=a&type=b", None, 400, "parameter-twice"),
+        ("GET", "/api/v1/findings?status=bogus", None, 400, "request-invalid"),
+        ("GET", "/api/v1/coverage?status=bogus", None, 400, "request-invalid"),
+        ("GET", "/nothing", None, 404, "not-found"),
+        ("GET", "/api/v1", None, 404, "not-found"),
+        ("PUT", "/healthz", b"{}", 405, "method-not-allowed"),
+        ("POST", "/api/v1/query", b"", 400, "request-invalid"),
+        ("POST", "/api/v1/query", b"[]", 400, "request-invalid"),
+        ("POST", "/api/v1/query", b"\xff", 400, "request-invalid"),
+        ("POST", "/api/v1/query", b'{"sql": "select 1", "max_rows": -1}', 400, "request-invalid"),
+        ("POST", "/api/v1/query", b'{"sql": "' + b"x" * 1_100_000 + b'"}', 413, "request-too-large"),
         ("DELETE", "/api/v1/resources", None, 405, "method-not-allowed"),
         ("POST", "/api/v1/query", b"{", 400, "request-invalid"),
         ("POST", "/api/v1/query", b'{"sql": "select 1", "nope": 1}', 400, "request-invalid"),
@@ -101,6 +117,19 @@ def test_every_error_is_a_problem(
 def test_a_misspelt_filter_is_told_what_there_is(api: ApiClient) -> None:
     _, _, answer = raw(api, "GET", "/api/v1/resources?ownr=x")
     assert "owner" in answer["hint"]
+
+
+def test_a_value_that_a_filter_does_not_know_is_told_what_there_is(api: ApiClient) -> None:
+    _, _, answer = raw(api, "GET", "/api/v1/findings?severity=urgent")
+    assert answer["place"] == "query severity"
+    assert answer["hint"] == "one of critical, high, medium, low"
+
+
+def test_an_entity_is_found_by_its_name_and_two_are_told_apart(api: ApiClient) -> None:
+    entities = api.get("/entities")
+    names = [e["name"].lower() for e in entities]
+    once = next(e for e in entities if names.count(e["name"].lower()) == 1)
+    assert api.get("/entity", ref=once["name"].upper())["entity"] == once
 
 
 def test_errors_arrive_as_what_they_are(api: ApiClient) -> None:
@@ -179,8 +208,9 @@ def test_every_answer_carries_the_security_headers(api: ApiClient) -> None:
 
 
 def test_head_is_get_without_its_body(api: ApiClient) -> None:
-    status, _, body = raw(api, "HEAD", "/healthz")
-    assert (status, body) == (200, b"")
+    for path in ("/healthz", "/", "/findings", "/api/v1/status", "/api/v1/schema/openapi.json", "/nothing"):
+        status, kind, body = raw(api, "HEAD", path)
+        assert (status, kind, body) == (*raw(api, "GET", path)[:2], b""), path
 
 
 def test_every_route_names_its_action(sqlite_kernel: Kernel) -> None:

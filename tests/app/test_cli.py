@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -42,6 +43,85 @@ def test_a_command_line_that_does_not_fit(arguments: tuple[str, ...], says: str,
     assert told.stdout == ""
     assert says in told.stderr
     assert "Traceback" not in told.stderr
+
+
+def test_a_command_line_that_does_not_fit_is_json_where_json_was_asked_for(tmp_path: Path) -> None:
+    told = uwu("synk", "--json", home=tmp_path)
+    assert (told.returncode, told.stdout) == (2, "")
+    error = json.loads(told.stderr)["error"]
+    assert error["code"] == "usage"
+    assert "--help" in error["hint"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("findings",),
+        ("entropy",),
+        ("status",),
+        ("query",),
+        ("query", "select 1 as n", "--format", "csv"),
+        ("audit", "list"),
+        ("audit", "verify"),
+        ("catalog", "list"),
+        ("completion", "zsh"),
+    ],
+)
+def test_json_is_all_there_is_on_standard_output(
+    arguments: tuple[str, ...], tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    from uwu.app.cli import run
+
+    assert run([*arguments, "--json", "--home", str(tmp_path)]) == 0
+    out, err = capfdbinary.readouterr()
+    json.loads(out)
+    assert out.count(b"\n") == 1
+    assert err == b""
+
+
+def test_a_defect_is_one_line_and_the_whole_for_who_asks(tmp_path: Path) -> None:
+    code = (
+        "import sys; from uwu.app import cli\n"
+        "def broken(_): raise RuntimeError('it broke')\n"
+        "cli.run = broken; cli.main()"
+    )
+    for debug in ("", "1"):
+        told = subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "UWU_DEBUG": debug},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert told.returncode == 1
+        assert "it broke" in told.stderr
+        assert ("Traceback" in told.stderr) is bool(debug)
+
+
+def test_no_library_talks_to_the_terminal(tmp_path: Path) -> None:
+    code = (
+        "import logging; from uwu.app.cli import logs; logs.configure()\n"
+        "logging.getLogger('botocore').info('hello')\n"
+        "try: 1 / 0\n"
+        "except ZeroDivisionError: logging.getLogger('x').exception('it failed')"
+    )
+    env = {k: v for k, v in os.environ.items() if k != "UWU_DEBUG"}
+    told = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
+    assert told.stderr == "ERROR x: it failed\n"
+
+
+def test_interrupted_is_130(tmp_path: Path) -> None:
+    base = {k: v for k, v in os.environ.items() if not k.startswith("UWU_")}
+    serving = subprocess.Popen(
+        [UWU, "serve", "--port", "0"], env={**base, "UWU_HOME": str(tmp_path)}, stderr=subprocess.PIPE, text=True
+    )
+    assert serving.stderr is not None
+    assert "uwu serves http://127.0.0.1:" in serving.stderr.readline()
+    serving.send_signal(signal.SIGINT)
+    _, rest = serving.communicate(timeout=60)
+    assert serving.returncode == 130
+    assert "Traceback" not in rest
+    assert not (tmp_path / "server.json").exists()
 
 
 def test_from_nothing_to_a_first_answer(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import sqlalchemy as sa
-from litestar import Litestar, Router, get
+from litestar import Litestar, Response, Router, get
 from litestar.connection import Request
 from litestar.di import NamedDependency, Provide
 from litestar.openapi import OpenAPIConfig
@@ -56,11 +56,19 @@ def readyz(kernel: NamedDependency[Kernel]) -> dict[str, str]:
     return {"status": "ok"}
 
 
-async def refuse_unknown_parameters(request: Request) -> None:
-    """A query parameter that a route does not know is an error: a misspelt filter must not answer with everything."""
+BOUNDS = {"limit": (1, 500), "hours": (1, 87_600), "after_line": (0, 2**53), "before": (1, 2**53)}
+"""What a number may be, wherever a route takes one of this name: a page stays a page, an integer one of a database."""
+
+
+async def refuse_bad_parameters(request: Request) -> None:
+    """A query parameter that a route does not know is an error: a misspelt filter must not answer with everything.
+
+    So are a number out of its bounds, and a parameter given twice, of which one would be dropped in silence.
+    """
     handler = request.route_handler
     known = set(handler.parsed_fn_signature.parameters)
-    unknown = sorted(set(request.query_params) - known)
+    given = dict(request.query_params)
+    unknown = sorted(set(given) - known)
     if unknown:
         offered = sorted(known - {"kernel", "data", "request", *request.path_params})
         raise BadInput(
@@ -69,6 +77,25 @@ async def refuse_unknown_parameters(request: Request) -> None:
             place=f"query {unknown[0]}",
             hint=f"it knows {', '.join(offered)}" if offered else "it takes none",
         )
+    for name in given:
+        if len(request.query_params.getall(name)) > 1:
+            raise BadInput(
+                f"{name} is given more than once", code="parameter-twice", place=f"query {name}", hint="once"
+            )
+        low, high = BOUNDS.get(name, (None, None))
+        if low is None or high is None:
+            continue
+        try:
+            fits = low <= int(given[name]) <= high
+        except ValueError:
+            continue  # what is no number at all is told where it is parsed
+        if not fits:
+            raise BadInput(
+                f"{name} is {low} to {high}, not {given[name][:20]}",
+                code="parameter-out-of-range",
+                place=f"query {name}",
+                hint="ask for the next page with after" if "after" in known else "ask for less",
+            )
 
 
 def create_app(kernel: Kernel) -> App:
@@ -77,7 +104,7 @@ def create_app(kernel: Kernel) -> App:
     api = Router(
         API,
         route_handlers=[*world.HANDLERS, *findings.HANDLERS, *work.HANDLERS, *of_domains],
-        before_request=refuse_unknown_parameters,
+        before_request=refuse_bad_parameters,
         exception_handlers=problems.HANDLERS,  # type: ignore[arg-type]
     )
     app = Litestar(
@@ -109,16 +136,14 @@ def _guarded(app: Litestar, kernel: Kernel) -> App:
         method = scope["method"]
         refusal = _refusal(scope, method, hosts)
         if refusal is not None:
-            status, text, code = refusal
-            answer = problems.problem(status, text, code=code)
             await send(
                 {
                     "type": "http.response.start",
-                    "status": status,
+                    "status": refusal.status_code,
                     "headers": [(b"content-type", b"application/problem+json"), *SECURITY_HEADERS],
                 }
             )
-            await send({"type": "http.response.body", "body": answer.content})
+            await send({"type": "http.response.body", "body": refusal.content})
             return
         head = method == "HEAD"
         if head:
@@ -136,16 +161,20 @@ def _guarded(app: Litestar, kernel: Kernel) -> App:
     return guarded
 
 
-def _refusal(scope: Scope, method: str, hosts: frozenset[str]) -> tuple[int, str, str] | None:
+def _refusal(scope: Scope, method: str, hosts: frozenset[str]) -> Response[bytes] | None:
     headers = dict(scope["headers"])
     host = headers.get(b"host", b"").decode("latin-1")
     if not host or urlsplit(f"//{host}").hostname not in hosts:
         # a name that resolves to loopback on the reader's machine would let any web page read this one
-        return 421, f"this server does not answer for the host {host!r}", "host-unknown"
+        return problems.problem(
+            421,
+            f"this server does not answer for the host {host!r}",
+            code="host-unknown",
+            hint=f"ask it by {', '.join(sorted(hosts))}, or set http.host",
+        )
     if method not in SAFE:
         origin = headers.get(b"origin", b"").decode("latin-1")
-        if origin and urlsplit(origin).netloc != host:
-            return 403, "a write may only come from this server's own pages", "cross-origin"
-        if headers.get(b"sec-fetch-site", b"same-origin") not in {b"same-origin", b"none"}:
-            return 403, "a write may only come from this server's own pages", "cross-origin"
+        site = headers.get(b"sec-fetch-site", b"same-origin")
+        if (origin and urlsplit(origin).netloc != host) or site not in {b"same-origin", b"none"}:
+            return problems.problem(403, "a write may only come from this server's own pages", code="cross-origin")
     return None

@@ -83,7 +83,7 @@ class ApiClient:
             *whole, rest = (rest + piece).split(b"\n")
             for line in whole:
                 if line:
-                    yield codec.decode(line)
+                    yield _decoded(line, kind)
 
     def follow(self, job: str) -> Iterator[dict[str, Any]]:
         """The updates of a job until it has finished."""
@@ -94,17 +94,30 @@ class ApiClient:
         data = b"".join(pieces)
         if status >= 400:
             raise _error(status, kind, data)
-        return codec.decode(data) if data else None
+        return _decoded(data, kind) if data else None
 
     def close(self) -> None:
         self.transport.close()
 
 
+def _foreign(what: str) -> Unavailable:
+    return Unavailable(what, code="server-foreign", hint="is UWU_URL the address of an uwu server of this version?")
+
+
+def _decoded(data: bytes, kind: str) -> Any:
+    try:
+        return codec.decode(data)
+    except ValueError:  # msgspec's errors are ValueErrors; so is what is no UTF-8
+        raise _foreign(f"the server answered with {kind or 'something'} that is no JSON") from None
+
+
 def _error(status: int, kind: str, data: bytes) -> UwuError:
     if "problem+json" not in kind:
-        return Unavailable(f"the server answered {status} without saying why", hint="is UWU_URL an uwu server?")
-    told = codec.decode(data)
-    make = _BY_STATUS.get(status, UwuError)
+        return _foreign(f"the server answered {status} without saying why")
+    told = _decoded(data, kind)
+    make = _BY_STATUS.get(status, BadInput if status < 500 else UwuError)
+    if status == Misconfigured.status and told.get("code") != UwuError.code:
+        make = Misconfigured
     return make(
         told.get("title", ""), code=told.get("code", ""), place=told.get("place", ""), hint=told.get("hint", "")
     )
@@ -128,6 +141,9 @@ class Remote:
         try:
             connection.request(method, self._parts.path.rstrip("/") + path, body, headers)
             response = connection.getresponse()
+        except http.client.HTTPException:
+            connection.close()
+            raise _foreign(f"what answers at {self._url} speaks no HTTP") from None
         except OSError as error:
             connection.close()
             raise Unavailable(

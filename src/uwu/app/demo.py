@@ -15,6 +15,7 @@ from rich.text import Text
 from uwu.app.cli import look
 from uwu.kernel import codec
 from uwu.kernel.domain import Answer
+from uwu.kernel.errors import Conflict, Misconfigured
 
 if TYPE_CHECKING:
     from uwu.app.cli.session import Session
@@ -22,13 +23,50 @@ if TYPE_CHECKING:
 
 MARK = ".demo"
 """A home that the demo made, and may replace."""
-STORY_PREFERS = ("ingress", "publicly_accessible", "managed_policy_arns")
+KEPT = ("UWU_HOME", "UWU_DEBUG", "UWU_HTTP_")
+"""What of the environment goes for the demo too. The rest may name a person's own database, lake or estate."""
 
 
 def home_of(folder: Path | None) -> Path:
     """Where the demo's home lies."""
     given = folder or (Path(os.environ["UWU_HOME"]) if os.environ.get("UWU_HOME") else Path(".uwu-demo"))
-    return given.expanduser().absolute()
+    return given.expanduser().resolve()
+
+
+def make_fresh(home: Path) -> None:
+    """Makes ``home`` an empty folder that is marked as the demo's.
+
+    Raises ``Conflict`` where it holds what no demo made, or where an earlier demo still serves it, and
+    ``Misconfigured`` where it cannot be made.
+    """
+    if home.exists() and not (home / MARK).is_file() and not (home.is_dir() and _is_empty(home)):
+        raise Conflict(
+            f"{home} is a home of your own or holds other files; the demo would replace them",
+            code="demo-home",
+            place=str(home),
+            hint="name another folder with --folder, or unset UWU_HOME",
+        )
+    try:
+        if (home / "server.lock").exists():
+            from uwu.app.serve import only_server
+
+            with only_server(home):
+                shutil.rmtree(home)
+        elif home.exists():
+            shutil.rmtree(home)
+        home.mkdir(parents=True, mode=0o700)
+        (home / MARK).touch()
+    except OSError as error:
+        raise Misconfigured(
+            f"the demo's home cannot be made anew: {error.strerror or error}",
+            code="demo-home",
+            place=str(error.filename or home),
+            hint="name a folder that may be written with --folder",
+        ) from None
+
+
+def _is_empty(folder: Path) -> bool:
+    return next(folder.iterdir(), None) is None
 
 
 class _Stages:
@@ -55,11 +93,9 @@ def run(
     from uwu import sim
 
     stages = _Stages()
-    for inherited in ("UWU_URL", "UWU_DATABASE_URL"):
-        os.environ.pop(inherited, None)
-    shutil.rmtree(home, ignore_errors=True)
-    home.mkdir(parents=True, mode=0o700)
-    (home / MARK).touch()
+    for inherited in [name for name in os.environ if name.startswith("UWU_") and not name.startswith(KEPT)]:
+        del os.environ[inherited]
+    make_fresh(home)
     session.home = home
     with contextlib.ExitStack() as stack:
         with stages.time("start"):
@@ -117,8 +153,7 @@ def _measure(session: Session, organisation: Organisation) -> tuple[dict[str, An
         after = page["after"]
         if not after:
             break
-    flat = [{**f, "path": f["path"], "actor": f["actor"]} for f in findings]
-    verdict = judge(organisation.ledger, flat)
+    verdict = judge(organisation.ledger, findings)
     events = session.post("/query", {"sql": "select count(*) from events"})["rows"][0][0]
     owned = 100.0 * status["owned"] / status["ownable"] if status["ownable"] else 0.0
     told = {
@@ -144,18 +179,17 @@ def _measure(session: Session, organisation: Organisation) -> tuple[dict[str, An
 
 
 def _worst(session: Session, findings: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """The story of the finding that a person would want to hear first."""
-    ranked = sorted(findings, key=lambda f: f["path"] not in STORY_PREFERS[:1])
-    if not ranked:
+    """The story of the worst finding: the API gives that one first."""
+    if not findings:
         return None
-    story = session.get("/explain", subject=ranked[0]["subject"])
+    story = session.get("/explain", subject=findings[0]["subject"])
     return {
         "subject": story["subject"],
         "title": story["title"],
         "type_title": story["type_title"],
         "account": story["account_name"],
         "region": story["region"],
-        "finding": ranked[0]["id"],
+        "finding": findings[0]["id"],
         "sentences": [{"about": s["about"], "text": s["text"], "at": s["at"]} for s in story["sentences"]],
     }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 import sys
 import typing
 from collections.abc import Iterator
@@ -122,26 +123,106 @@ def _errors() -> str:
     ]
     kinds = [k for k in vars(errors).values() if isinstance(k, type) and issubclass(k, errors.UwuError)]
     lines += [f"| {k.__name__} | {k.status} | {k.exit_code} | {inspect.getdoc(k)} |" for k in kinds]
-    lines += ["", "## Codes", "", "| code | kind | in |", "|---|---|---|"]
-    lines += [f"| `{code}` | {kind} | `{where}` |" for code, kind, where in sorted(_codes())]
+    by_code: dict[str, tuple[set[str], set[str]]] = {}
+    for code, kind, where in _codes():
+        kinds_of, modules = by_code.setdefault(code, (set(), set()))
+        kinds_of.add(kind)
+        modules.add(where.removeprefix("uwu."))
+    lines += [
+        "",
+        "## Codes",
+        "",
+        "A problem is told and costs only itself: the rest of the work goes on.",
+        "",
+        "| code | kind | in |",
+        "|---|---|---|",
+    ]
+    for code, (of, modules) in sorted(by_code.items()):
+        lines.append(f"| `{code}` | {', '.join(sorted(of))} | {', '.join(f'`{m}`' for m in sorted(modules))} |")
     return "\n".join(lines)
+
+
+CODE = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+PROBLEM = "problem"
 
 
 def _codes() -> set[tuple[str, str, str]]:
     """(code, kind, module) of every error and problem that the code makes with a code of its own."""
     kinds = {k for k, v in vars(errors).items() if isinstance(v, type) and issubclass(v, Exception)}
     found: set[tuple[str, str, str]] = set()
-    for path in sorted(SOURCE.rglob("*.py")):
+    trees = {path: ast.parse(path.read_text("utf-8")) for path in sorted(SOURCE.rglob("*.py"))}
+    classes = {name: at for tree in trees.values() for name, at in _makers(tree, ast.ClassDef).items()}
+    for path, tree in trees.items():
         where = ".".join(path.relative_to(SOURCE.parent).with_suffix("").parts)
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-                name = node.func.id
-                given = next((_text(k.value) for k in node.keywords if k.arg == "code"), None)
-                if name == "Problem" and given is None and node.args:
-                    given = _text(node.args[0])
-                if given and (name in kinds or name in {"Problem", "problem"}):
-                    found.add((given, "Problem" if name == "problem" else name, where))
+        makers = {**classes, **_makers(tree, ast.FunctionDef)}
+        for node in ast.walk(tree):
+            given: list[ast.expr] = []
+            name = ""
+            if isinstance(node, ast.Call):
+                name = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
+                given = [k.value for k in node.keywords if k.arg == "code"]
+                given += node.args[makers[name] : makers[name] + 1] if name in makers and name not in kinds else []
+            elif isinstance(node, ast.ClassDef):
+                name = next((base.id for base in node.bases if isinstance(base, ast.Name)), "")
+                name = node.name if node.name in kinds else name
+                given = _own_codes(node)
+            texts = [text for each in given for text in _texts(each, tree)]
+            found |= {(t, name if name in kinds else PROBLEM, where) for t in texts if CODE.fullmatch(t)}
     return found
+
+
+def _own_codes(node: ast.ClassDef) -> list[ast.expr]:
+    """What a kind of error sets as its own code: ``code = ...``, ``code, status = ...``."""
+    values: list[ast.expr] = []
+    for statement in node.body:
+        target = statement.targets[0] if isinstance(statement, ast.Assign) else None
+        if (
+            isinstance(statement, ast.Assign)
+            and isinstance(target, ast.Tuple)
+            and isinstance(statement.value, ast.Tuple)
+        ):
+            pairs = zip(target.elts, statement.value.elts, strict=False)
+            values += [value for one, value in pairs if isinstance(one, ast.Name) and one.id == "code"]
+        elif isinstance(statement, ast.Assign) and isinstance(target, ast.Name) and target.id == "code":
+            values.append(statement.value)
+    return values
+
+
+def _makers(tree: ast.Module, of: type[ast.ClassDef | ast.FunctionDef]) -> dict[str, int]:
+    """Function or class -> which of its positional arguments is a code."""
+    makers: dict[str, int] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef) and of is ast.FunctionDef:
+            names = [a.arg for a in node.args.args if a.arg != "self"]
+        elif isinstance(node, ast.ClassDef) and of is ast.ClassDef:
+            names = [s.target.id for s in node.body if isinstance(s, ast.AnnAssign) and isinstance(s.target, ast.Name)]
+            for made in (s for s in node.body if isinstance(s, ast.FunctionDef) and s.name == "__init__"):
+                names = [a.arg for a in made.args.args if a.arg != "self"]
+        else:
+            continue
+        if "code" in names:
+            makers[node.name] = names.index("code")
+    return makers
+
+
+def _texts(node: ast.expr, tree: ast.Module) -> Iterator[str]:
+    """The texts that an expression may be: a literal, either side of a choice, or a constant of the module."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        yield node.value
+    elif isinstance(node, ast.IfExp):
+        yield from _texts(node.body, tree)
+        yield from _texts(node.orelse, tree)
+    elif isinstance(node, ast.Name) and node.id.isupper():
+        for statement in tree.body:
+            if not isinstance(statement, ast.Assign):
+                continue
+            for target in statement.targets:
+                if isinstance(target, ast.Name) and target.id == node.id:
+                    yield from _texts(statement.value, tree)
+                elif isinstance(target, ast.Tuple) and isinstance(statement.value, ast.Tuple):
+                    for one, value in zip(target.elts, statement.value.elts, strict=False):
+                        if isinstance(one, ast.Name) and one.id == node.id:
+                            yield from _texts(value, tree)
 
 
 # ---- tables
@@ -173,13 +254,16 @@ def _tables() -> str:
 
 def _routes() -> str:
     from uwu.app.api import findings, work, world
+    from uwu.app.asgi import BOUNDS
     from uwu.kernel import domain
 
+    bounds = ", ".join(f"`{name}` is {low} to {high}" for name, (low, high) in BOUNDS.items() if high < 2**53)
     of_domains = [h for d in domain.installed() if d.routes for h in domain.load(d.routes)]
     lines = [
         "# API",
         "",
-        "Under `/api/v1`. Answers are JSON, errors problem+json; a parameter that a route does not know is an error.",
+        "Under `/api/v1`. Answers are JSON, errors problem+json. A parameter that a route does not know, that is given",
+        f"twice or that is out of bounds is an error: {bounds}.",
         "`/api/v1/schema/openapi.json` is the OpenAPI document.",
         "",
         "| route | what it gives | parameters | action |",

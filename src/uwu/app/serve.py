@@ -147,7 +147,7 @@ def serve(
     home = kernel.settings.home_path
     with contextlib.ExitStack() as stack:
         stack.callback(kernel.close)
-        stack.enter_context(_only_server(home))
+        stack.enter_context(only_server(home))
         listener = stack.enter_context(_listen(host or kernel.settings.http.host, _port(kernel, port)))
         info = ServerInfo(url=_url(listener), token=secrets.token_urlsafe(32), pid=os.getpid())
         _write_server_info(home, info)
@@ -234,7 +234,8 @@ def _url(listener: socket.socket) -> str:
 
 
 @contextlib.contextmanager
-def _only_server(home: Path) -> Iterator[None]:
+def only_server(home: Path) -> Iterator[None]:
+    """Holds the home's place for a server. Raises ``Conflict`` that names the one that runs."""
     file = os.open(home / "server.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         try:

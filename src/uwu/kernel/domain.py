@@ -105,6 +105,8 @@ class Domain:
 
     name: str
     title: str
+    summary: str = ""
+    """What its commands do, in one sentence: ``uwu --help`` shows it."""
     kinds: tuple[EntityKind, ...] = ()
     types: tuple[ResourceType, ...] = ()
     compare: Mapping[str, str] = field(default_factory=dict[str, str])

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
+from typing import Any, Literal
 
 from litestar import get
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery
 
-from uwu.app.api.world import READ, limited
+from uwu.app.api.world import READ
 from uwu.kernel import codec, drift, entropy, subjects
 from uwu.kernel.drift import Findings
 from uwu.kernel.entropy import Score
 from uwu.kernel.model import Change, Finding
 from uwu.kernel.runtime import Kernel
 
+Status = Literal["unresolved", "open", "stale", "closed", "all"]
+
 
 @get("/findings", sync_to_thread=True, opt=READ)
 def list_findings(
     kernel: NamedDependency[Kernel],
-    status: FromQuery[str] = "unresolved",
-    severity: FromQuery[str] = "",
+    status: FromQuery[Status] = "unresolved",
+    severity: FromQuery[Literal["critical", "high", "medium", "low", ""]] = "",
     rule: FromQuery[str] = "",
     domain: FromQuery[str] = "",
     owner: FromQuery[str | None] = None,
@@ -47,7 +49,7 @@ def list_findings(
             actor=actor,
             subject=subjects.resolve(connection, subject) if subject else "",
             text=text,
-            limit=limited(limit),
+            limit=limit,
             after=after,
         )
 
@@ -78,10 +80,10 @@ def list_changes(
     if log is None:
         return []
     if not subject:
-        return log.recent(since=codec.now() - timedelta(hours=hours), limit=limited(limit))
+        return log.recent(since=codec.now() - timedelta(hours=hours), limit=limit)
     with kernel.db.read() as connection:
         urn = subjects.resolve(connection, subject)
-    return log.changes([urn], limit=limited(limit))
+    return log.changes([urn], limit=limit)
 
 
 HANDLERS: list[Any] = [list_findings, get_finding, get_entropy, list_changes]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 import sqlalchemy as sa
@@ -11,9 +11,10 @@ from litestar import get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody
 from litestar.response import Stream
+from msgspec import Meta
 
 from uwu import __version__
-from uwu.app.api.world import READ, limited
+from uwu.app.api.world import READ
 from uwu.kernel import audit, codec, domain, drift, jobs, ownership, query, tables
 from uwu.kernel.audit import Entry, Verdict
 from uwu.kernel.domain import SourceHealth
@@ -68,7 +69,7 @@ class Question(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A query in DuckDB's SQL."""
 
     sql: str
-    max_rows: int | None = None
+    max_rows: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None
 
 
 @get("/status", sync_to_thread=True, opt=READ)
@@ -110,14 +111,14 @@ def get_status(kernel: NamedDependency[Kernel]) -> Status:
 @get("/jobs", sync_to_thread=True, opt=READ)
 def list_jobs(
     kernel: NamedDependency[Kernel],
-    status: FromQuery[str] = "",
+    status: FromQuery[Literal["queued", "running", "done", "failed", "cancelled", ""]] = "",
     name: FromQuery[str] = "",
     parent: FromQuery[str] = "",
     limit: FromQuery[int] = 50,
 ) -> list[JobRecord]:
     """Jobs, newest first; the children of ``parent`` where it is given."""
     with kernel.db.read() as connection:
-        return jobs.jobs(connection, status=status, name=name, parent=parent, limit=limited(limit))
+        return jobs.jobs(connection, status=status, name=name, parent=parent, limit=limit)
 
 
 @post("/jobs", sync_to_thread=True, opt=RUN, status_code=202)
@@ -191,7 +192,7 @@ def list_audit(
 ) -> list[Entry]:
     """The audit chain, newest first."""
     with kernel.db.read() as connection:
-        return audit.entries(connection, limit=limited(limit), before=before)
+        return audit.entries(connection, limit=limit, before=before)
 
 
 @get("/audit/verify", sync_to_thread=True, opt=AUDIT)

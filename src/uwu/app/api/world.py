@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
+import sqlalchemy as sa
 from litestar import get
 from litestar.di import NamedDependency
 from litestar.params import FromQuery
 
-from uwu.kernel import declared, explain, graph, ownership, search, subjects
-from uwu.kernel.errors import NotFound
+from uwu.kernel import declared, explain, graph, ownership, search, subjects, tables
+from uwu.kernel.errors import BadInput, NotFound
 from uwu.kernel.explain import Story
 from uwu.kernel.graph import Covered, Observed, Page, Version
 from uwu.kernel.model import Entity, Relation
@@ -19,7 +20,6 @@ from uwu.kernel.runtime import Kernel
 from uwu.kernel.search import Hit
 
 READ = {"action": "world.read"}
-MAX_LIMIT = 500
 
 
 class EntityView(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,11 +37,6 @@ class ResourceView(msgspec.Struct, frozen=True, kw_only=True):
     resource: Observed
     ownership: Owned | None
     relations: list[Relation]
-
-
-def limited(limit: int) -> int:
-    """``limit`` within what one page may hold."""
-    return min(max(limit, 1), MAX_LIMIT)
 
 
 @get("/resources", sync_to_thread=True, opt=READ)
@@ -64,7 +59,7 @@ def list_resources(
             region=region,
             owner=owner,
             text=text,
-            limit=limited(limit),
+            limit=limit,
             after=after,
         )
 
@@ -94,7 +89,7 @@ def get_history(kernel: NamedDependency[Kernel], subject: FromQuery[str], limit:
     """The versions of a resource, newest first."""
     urn = _subject(kernel, subject)
     with kernel.db.read() as connection:
-        return graph.history(connection, urn, limit=limited(limit))
+        return graph.history(connection, urn, limit=limit)
 
 
 @get("/neighbours", sync_to_thread=True, opt=READ)
@@ -104,7 +99,7 @@ def get_neighbours(
     """The current relations from and to a resource or an entity."""
     key = _subject(kernel, subject)
     with kernel.db.read() as connection:
-        return graph.neighbours(connection, key, limit=limited(limit))
+        return graph.neighbours(connection, key, limit=limit)
 
 
 @get("/explain", sync_to_thread=True, opt=READ)
@@ -122,15 +117,31 @@ def list_entities(
 ) -> list[Entity]:
     """Declared entities by reference."""
     with kernel.db.read() as connection:
-        return declared.entities(connection, kind=kind, orphan=orphan, limit=limited(limit))
+        return declared.entities(connection, kind=kind, orphan=orphan, limit=limit)
+
+
+def _named(connection: sa.Connection, name: str) -> Entity | None:
+    """The only entity of this name: a resource that is called the same does not make it ambiguous here."""
+    e = tables.entities
+    refs = sorted(
+        connection.scalars(sa.select(e.c.ref).where(sa.func.lower(e.c.name) == name.strip().lower()).limit(9))
+    )
+    if len(refs) > 1:
+        raise BadInput(
+            f"{name!r} names {len(refs)} entities",
+            code="subject-ambiguous",
+            hint="say which one:\n  " + "\n  ".join(refs),
+        )
+    return declared.entity(connection, refs[0]) if refs else None
 
 
 @get("/entity", sync_to_thread=True, opt=READ)
 def get_entity(kernel: NamedDependency[Kernel], ref: FromQuery[str]) -> EntityView:
     """One entity by its reference or its name, with its relations."""
     with kernel.db.read() as connection:
-        key = subjects.resolve(connection, ref)
-        found = declared.entity(connection, key)
+        found = _named(connection, ref)
+        if found is None:
+            found = declared.entity(connection, subjects.resolve(connection, ref))
         if found is None:
             raise NotFound(f"{ref!r} names a resource, not an entity", hint="uwu explain tells what is known of it")
         return EntityView(
@@ -146,7 +157,7 @@ def list_coverage(
     kernel: NamedDependency[Kernel],
     account: FromQuery[str] = "",
     type: FromQuery[str] = "",
-    status: FromQuery[str] = "",
+    status: FromQuery[Literal["complete", "denied", "throttled", "unsupported", "failed", "stale", ""]] = "",
     incomplete: FromQuery[bool] = False,
 ) -> list[Covered]:
     """The coverage ledger: each cell, when it was observed and how it went."""
@@ -158,7 +169,7 @@ def list_coverage(
 def get_search(kernel: NamedDependency[Kernel], q: FromQuery[str], limit: FromQuery[int] = 20) -> list[Hit]:
     """Resources, entities and findings whose name or key holds ``q``, the best first."""
     with kernel.db.read() as connection:
-        return search.search(connection, q, limit=limited(limit))
+        return search.search(connection, q, limit=limit)
 
 
 HANDLERS: list[Any] = [

@@ -48,33 +48,51 @@ COMMANDS = {
 }
 """Each command, and the line that ``uwu --help`` shows of it: the command itself is not imported for that."""
 
+INTERRUPTED = 130
+
 LAZY = "uwu.app.cli."
 """Commands are imported when they are called: ``uwu --help`` stays quick."""
+
+
+EVERYWHERE = Group("Everywhere", sort_key=9)
 
 
 def build() -> App:
     """The command tree: uwu's own commands, and those of the installed domains."""
     app = App(name="uwu", help=HELP, version=__version__, version_flags=["--version", "-V"], help_format="plaintext")
+    app["--help"].group = app["--version"].group = EVERYWHERE
     for group, commands in COMMANDS.items():
         for reference, summary in commands.items():
             app.command(f"{LAZY}{reference}", name=reference.partition(":")[2], group=group, help=summary)
     for each in domain.installed():
         if each.commands:
-            app.command(each.commands, name=each.name, group=ASK, help=f"{each.title}: its own commands.")
-    app.meta.group_parameters = Group("Everywhere", sort_key=0)
+            app.command(each.commands, name=each.name, group=ASK, help=each.summary or each.title)
     return app
 
 
 def run(arguments: list[str]) -> int:
     """Runs one command line and gives its exit status."""
+    from uwu.app.cli import logs
+
+    logs.configure()
     app = build()
     status = 0
 
     @app.meta.default
     def launch(
         *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
-        json: Annotated[bool, Parameter(negative="", help="Answer with JSON on standard output.")] = False,
-        home: Annotated[Path | None, Parameter(help="The home instead of $UWU_HOME or ~/.uwu.")] = None,
+        json: Annotated[
+            bool,
+            Parameter(
+                group=EVERYWHERE,
+                negative="",
+                show_default=False,
+                help="Answer with JSON: errors too, on standard error.",
+            ),
+        ] = False,
+        home: Annotated[
+            Path | None, Parameter(group=EVERYWHERE, help="The home instead of $UWU_HOME or ~/.uwu.")
+        ] = None,
     ) -> None:
         nonlocal status
         session = Session(json=json, home=home)
@@ -92,11 +110,15 @@ def run(arguments: list[str]) -> int:
     try:
         app.meta(arguments, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:
-        sys.stderr.write(
-            f"error {' '.join(str(error).split())}\n hint uwu --help lists the commands and their options\n"
-        )
-        return BadInput.exit_code
+        return Session(json="--json" in arguments, home=None).fail(_misfit(error))
     return status
+
+
+def _misfit(error: CycloptsError) -> BadInput:
+    """A command line that does not fit, in one sentence; what else there is, the help tells."""
+    told = " ".join(str(error).split()).partition(" Available commands:")[0]
+    chain = " ".join(error.command_chain or ()) if error.command_chain else ""
+    return BadInput(told, code="usage", hint=f"{' '.join(['uwu', *chain.split()])} --help tells what there is")
 
 
 def main() -> None:
@@ -104,7 +126,7 @@ def main() -> None:
     try:
         status = run(sys.argv[1:])
     except KeyboardInterrupt:
-        status = 130
+        status = INTERRUPTED
     except BrokenPipeError:
         # whoever reads us (head, less) has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -8,22 +8,14 @@ from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
 from cyclopts import Parameter
+from rich.table import Table
 from rich.text import Text
 
 from uwu.app.cli import look
 from uwu.kernel.domain import Answer, Client
 
 Here = Annotated[Client, Parameter(parse=False)]
-
-ICONS = {"what": "·", "happened": "→", "declared": "◆", "observed": "◇", "owned": "@", "fix": "$"}
-LABELS = {
-    "what": "what",
-    "happened": "happened",
-    "declared": "declared",
-    "observed": "observed",
-    "owned": "owned",
-    "fix": "fix",
-}
+DIFFERS = " is not as declared"
 
 
 def explain(subject: str, *, client: Here) -> Answer:
@@ -36,28 +28,19 @@ def explain(subject: str, *, client: Here) -> Answer:
     """
     story = client.get("/explain", subject=subject)
     parts: list[Any] = [_headline(story), Text(story["subject"], style="dim"), Text()]
-    parts += [_sentence(sentence) for sentence in story["sentences"]]
+    for sentence in story["sentences"]:
+        parts += _sentence(sentence)
     findings = story["findings"]
     if findings:
         parts += [Text(), Text(f"Findings ({len(findings)})", style="bold")]
         for told in findings:
             parts += _finding(told["finding"])
     if story["changes"]:
-        rows = [
-            (
-                look.when(c["at"]),
-                Text(c["actor"]["name"] or "unknown", style="" if c["actor"]["kind"] == "human" else "dim"),
-                c["name"],
-                c["through"],
-                Text(c["event_id"], style="dim"),
-            )
-            for c in story["changes"]
-        ]
-        parts += [Text(), Text("Changes", style="bold"), look.table(("when", "who", "what", "through", "event"), rows)]
+        parts += [Text(), Text("Changes", style="bold"), _changes(story["changes"])]
     owned = story["ownership"]
     if owned and owned["conflicts"]:
         parts += [Text(), Text("Others say", style="bold")]
-        parts += [Text(f"  {c['owner']} by {c['source']}") for c in owned["conflicts"]]
+        parts += [Text(f"  {look.owner(c['owner'])} by {c['source']}") for c in owned["conflicts"]]
     covered = story["coverage"]
     if covered:
         note = f"Last observed completely {look.ago(covered['complete_at'])}"
@@ -65,6 +48,26 @@ def explain(subject: str, *, client: Here) -> Answer:
             note += f"; the last try was {covered['status']} ({covered['code'] or covered['message']})"
         parts += [Text(), Text(note, style="dim")]
     return Answer(story, look.render(*parts))
+
+
+def _changes(changes: list[dict[str, Any]]) -> Table:
+    columns = ["when", "who", "what", "through"]
+    rows = [
+        [
+            look.when(c["at"]),
+            Text(c["actor"]["name"] or "unknown", style="" if c["actor"]["kind"] == "human" else "dim"),
+            c["name"],
+            c["through"],
+        ]
+        for c in changes
+    ]
+    with_events = look.table(
+        [*columns, "event"], [[*row, c["event_id"]] for row, c in zip(rows, changes, strict=True)], whole=columns
+    )
+    if look.fits(with_events):
+        return with_events
+    # who reads a narrow terminal wants the person first; the event is one --json away
+    return look.table(columns, rows, whole=("when", "what", "through"), cut=("who",))
 
 
 def _headline(story: dict[str, Any]) -> Text:
@@ -76,57 +79,53 @@ def _headline(story: dict[str, Any]) -> Text:
     return text
 
 
-def _sentence(sentence: dict[str, Any]) -> Text:
+def _sentence(sentence: dict[str, Any]) -> list[Text]:
     about = sentence["about"]
-    text = Text.assemble((f"{LABELS.get(about, about):>9}  ", "dim"))
-    text.append(sentence["text"], style="bold cyan" if about == "fix" else "")
-    if sentence.get("at"):
-        text.append(f"  {look.when(sentence['at'])}", style="dim")
+    lead = Text(f"{about:>9}  ", style="dim")
+    if about == "fix":
+        # one line however long: it is there to be pasted
+        return [Text.assemble(lead, (sentence["text"], "bold cyan"))]
+    at = [look.when(sentence["at"])] if sentence.get("at") else []
     marks = [source["label"] for source in sentence["sources"] if source["label"] not in sentence["text"]]
-    if marks:
-        text.append(f"  [{'; '.join(marks[:3])}]", style="dim")
-    return text
+    return look.hang(lead, Text(sentence["text"]), "  ".join([*at, *marks[:3]]))
 
 
 def _finding(finding: dict[str, Any]) -> list[Text]:
-    lines = [
-        Text.assemble(
-            "  ",
-            look.severity(finding["severity"]),
-            f"  {finding['title']}  ",
-            (f"{finding['status']} {look.age(finding['opened_at'])}  {finding['id']}", "dim"),
-        )
-    ]
+    lines = look.hang(
+        Text.assemble("  ", look.severity(finding["severity"]), "  "),
+        Text(finding["title"]),
+        f"{finding['status']} {look.age(finding['opened_at'])}  {finding['id']}",
+    )
     if finding["path"]:
-        lines.append(Text.assemble(("    declared  ", "dim"), (look.value(finding["declared"]), "blue")))
-        lines.append(Text.assemble(("    observed  ", "dim"), (look.value(finding["observed"]), "yellow")))
+        lines += look.hang(_label("declared"), Text(look.value(finding["declared"], limit=1000), style="blue"))
+        lines += look.hang(_label("observed"), Text(look.value(finding["observed"], limit=1000), style="yellow"))
     cause = finding["cause"]
     if cause:
-        chain = " > ".join(look.short(step) for step in cause["actor"]["chain"]) if cause["actor"]["chain"] else ""
-        lines.append(
-            Text.assemble(
-                ("    by        ", "dim"),
-                (cause["actor"]["name"] or "unknown", "bold"),
-                f", {cause['name']} {look.when(cause['at'])}",
-                (f"  {cause['actor']['how']}{': ' + chain if chain else ''}", "dim"),
-            )
-        )
+        actor = cause["actor"]
+        chain = " > ".join(map(look.short, actor["chain"]))
+        how = f"{actor['how']}: {chain}" if actor["how"] and chain and chain != actor["name"] else actor["how"] or chain
+        by = Text.assemble((actor["name"] or "unknown", "bold"), f", {cause['name']} {look.when(cause['at'])}")
+        lines += look.hang(_label("by"), by, f"known by {how}" if how else "")
     if finding["remedy"]:
-        lines.append(Text.assemble(("    fix       ", "dim"), (finding["remedy"], "cyan")))
+        lines.append(Text.assemble(_label("fix"), (finding["remedy"], "cyan")))
     return lines
 
 
+def _label(name: str) -> Text:
+    return Text(f"    {name:<8}  ", style="dim")
+
+
 def findings(
-    id: str = "",
+    id: str | None = None,
     *,
     status: Literal["unresolved", "open", "stale", "closed", "all"] = "unresolved",
-    severity: Literal["critical", "high", "medium", "low", ""] = "",
-    rule: str = "",
+    severity: Literal["critical", "high", "medium", "low"] | None = None,
+    rule: str | None = None,
     owner: str | None = None,
-    account: str = "",
-    type: str = "",
-    actor: str = "",
-    text: str = "",
+    account: str | None = None,
+    type: str | None = None,
+    actor: str | None = None,
+    text: str | None = None,
     limit: int = 100,
     client: Here,
 ) -> Answer:
@@ -136,6 +135,16 @@ def findings(
     ----------
     id
         A finding, such as f_3b1c9e0a7d52f481.
+    status
+        Unresolved ones are open or stale (their source has not been observed lately).
+    severity
+        Only those of one severity.
+    account
+        Those in one account, by its twelve digits.
+    type
+        Those of one type of resource, such as aws_s3_bucket.
+    text
+        Those whose title or subject holds this text.
     owner
         Findings of one owner: a group's name or reference; "nobody" for those without owner.
     actor
@@ -143,7 +152,7 @@ def findings(
     rule
         One rule, such as drift.attribute, drift.gone, drift.undeclared, drift.unowned.
     limit
-        How many at most.
+        How many at most, up to 500.
     """
     if id:
         finding = client.get(f"/findings/{quote(id)}")
@@ -167,22 +176,37 @@ def findings(
     rows = [
         (
             look.severity(f["severity"]),
-            Text(f["title"]),
+            Text(_brief(f)),
             look.owner(f["owner"]),
-            Text(f["actor"] or "", style="bold"),
+            Text(look.person(f["actor"]), style="bold"),
             look.age(f["opened_at"]) + (" stale" if f["status"] == "stale" else ""),
             Text(f["id"], style="dim"),
         )
         for f in page["items"]
     ]
-    shown = look.table(("severity", "what", "owner", "by", "age", "id"), rows, numbers=("age",))
+    shown = look.table(
+        ("severity", "what", "owner", "by", "age", "id"),
+        rows,
+        numbers=("age",),
+        whole=("severity", "owner", "by", "id"),
+    )
     rest = page["total"] - len(rows)
-    tail = Text(f"{page['total']} findings" + (f", {rest} not shown (--limit)" if rest else ""), style="dim")
-    return Answer(page, look.render(shown, tail))
+    tail = f"{page['total']} finding{'' if page['total'] == 1 else 's'}"
+    tail += f", {rest} not shown (--limit)" if rest else ""
+    return Answer(page, look.render(shown, Text(tail, style="dim")))
+
+
+def _brief(finding: dict[str, Any]) -> str:
+    """The title, and instead of saying that something differs how it does, where both values are short."""
+    title = finding["title"]
+    before, after = (look.value(finding[side]) for side in ("declared", "observed"))
+    if not title.endswith(DIFFERS) or max(len(before), len(after)) > 20 or before[:1] in {"[", "{"}:
+        return title
+    return f"{title.removesuffix(DIFFERS)} {before} → {after}"
 
 
 def query(
-    sql: str = "",
+    sql: str | None = None,
     *,
     format: Literal["table", "csv", "json"] = "table",
     max_rows: int | None = None,
@@ -196,6 +220,11 @@ def query(
     ----------
     sql
         One statement in DuckDB's SQL, such as "select name, owner from aws_s3_bucket where region = 'eu-west-1'".
+        Without it, the tables are listed.
+    format
+        How rows are written; wide ones stand on a terminal below each other, one column a line.
+    max_rows
+        How many rows at most instead of query.max_rows.
     """
     if not sql or sql.strip() in {".tables", "show tables"}:
         tables = client.get("/query/tables")
@@ -215,11 +244,12 @@ def query(
         writer.writerow(result["columns"])
         writer.writerows([_cell(cell) for cell in row] for row in result["rows"])
         return Answer(result, buffer.getvalue())
-    rows = [[Text(_cell(cell)) for cell in row] for row in result["rows"]]
-    tail = f"{len(rows)} rows in {result['seconds']:.2f} s" + (
-        " (cut: raise --max-rows)" if result["truncated"] else ""
-    )
-    return Answer(result, look.render(look.table(result["columns"], rows), Text(tail, style="dim")))
+    rows = [[_cell(cell) for cell in row] for row in result["rows"]]
+    tail = f"{len(rows)} row{'' if len(rows) == 1 else 's'} in {result['seconds']:.2f} s"
+    tail += " (cut: raise --max-rows)" if result["truncated"] else ""
+    shown = look.table(result["columns"], [[Text(cell) for cell in row] for row in rows])
+    parts = [shown] if look.fits(shown) else look.records(result["columns"], rows)
+    return Answer(result, look.render(*parts, Text(tail, style="dim")))
 
 
 def _cell(value: Any) -> str:
@@ -234,12 +264,16 @@ def entropy(*, client: Here) -> Answer:
         return Answer(scores, "Nothing is known yet. Run: uwu sync")
     parts: list[Any] = [
         Text.assemble(
-            (f"{whole['entropy']:.1f}", "bold"), f"  {whole['findings']} findings, {whole['subjects']} subjects"
+            (f"{whole['entropy']:.1f}", "bold"),
+            " of 100",
+            (f"  {whole['findings']} findings, {whole['subjects']} subjects", "dim"),
         )
     ]
+    accounts = client.get("/resources", type="aws_account", limit=500)["items"]
+    names = {a["account"]: a["name"] for a in accounts}
     for scope, title in (("owner", "By owner"), ("account", "By account"), ("domain", "By domain")):
         rows = [
-            (f"{s['entropy']:.1f}", s["key"].split("/")[-1] or "nobody", str(s["findings"]), str(s["subjects"]))
+            (f"{s['entropy']:.1f}", _scope(s, names), str(s["findings"]), str(s["subjects"]))
             for s in scores
             if s["scope"] == scope and s["findings"]
         ]
@@ -248,6 +282,12 @@ def entropy(*, client: Here) -> Answer:
             shown = look.table(columns, rows[:10], numbers=("entropy", "findings", "subjects"))
             parts += [Text(), Text(title, style="bold"), shown]
     return Answer(scores, look.render(*parts))
+
+
+def _scope(score: dict[str, Any], accounts: dict[str, str]) -> str:
+    if score["scope"] == "account":
+        return accounts.get(score["key"]) or score["key"] or "none"
+    return score["key"].split("/")[-1] or "nobody"
 
 
 def status(*, client: Here) -> Answer:

@@ -11,7 +11,7 @@ from rich.text import Text
 from uwu.app.cli import look
 from uwu.app.cli.session import Session
 from uwu.kernel.domain import Answer
-from uwu.kernel.errors import Conflict
+from uwu.kernel.errors import BadInput
 
 Here = Annotated[Session, Parameter(parse=False)]
 
@@ -119,7 +119,7 @@ def init(*, session: Here) -> Answer:
     return Answer({"home": str(home), "made": made}, text)
 
 
-def sync(domain: str = "", *, session: Here) -> Answer:
+def sync(domain: str | None = None, *, session: Here) -> Answer:
     """Read what is declared, observe what is there, take in events, and judge the difference. Changes nothing in AWS.
 
     Parameters
@@ -173,22 +173,26 @@ def serve(*, host: str | None = None, port: int | None = None, session: Here) ->
     port
         The port instead of http.port; 0 takes a free one.
     """
+    from uwu.app.cli import logs
     from uwu.app.serve import serve as serve_
 
+    logs.configure(service=True)
     serve_(session.home, host, port, on_start=lambda info: session.err.print(f"uwu serves {info.url} (Ctrl-C ends it)"))
     return 0
 
 
 def worker(*, session: Here) -> int:
     """Run jobs until Ctrl-C, beside a server on another machine."""
+    from uwu.app.cli import logs
     from uwu.app.worker import main
 
+    logs.configure(service=True)
     main(session.home)
 
 
 def demo(
     *,
-    once: bool = False,
+    once: Annotated[bool, Parameter(negative="")] = False,
     seed: int = 7,
     accounts: int = 12,
     resources: int = 650,
@@ -206,6 +210,8 @@ def demo(
         The same seed gives the same organisation.
     accounts
         How many AWS accounts it has.
+    port
+        The console's port instead of http.port; 0 takes a free one.
     resources
         About how many resources its teams declare.
     folder
@@ -213,12 +219,7 @@ def demo(
     """
     from uwu.app import demo as demo_
 
+    if session.json and not once:
+        raise BadInput("--json goes with --once: a demo that stays has no end to tell", hint="uwu demo --once --json")
     home = demo_.home_of(folder)
-    if (home / "uwu.toml").exists() and not (home / demo_.MARK).exists():
-        raise Conflict(
-            f"{home} is a home of your own; the demo would replace it",
-            code="demo-home",
-            place=str(home),
-            hint="name another folder with --folder, or unset UWU_HOME",
-        )
     return demo_.run(session, home, once=once, seed=seed, accounts=accounts, resources=resources, port=port)

@@ -24,12 +24,19 @@ def verify(*, client: Here) -> Answer:
             f"Entry {verdict['first_bad']} does not hold: {verdict['reason']}. The {verdict['entries']} before it do."
         )
         return Answer(verdict, text, exit_code=1)
-    return Answer(verdict, f"All {verdict['entries']} entries hold. Head {verdict['head']}")
+    held = "The only entry holds" if verdict["entries"] == 1 else f"All {verdict['entries']} entries hold"
+    return Answer(verdict, f"{held}. Head {verdict['head']}")
 
 
 @audit.command(name="list")
 def list_(*, limit: int = 50, client: Here) -> Answer:
-    """List the latest entries."""
+    """List the latest entries.
+
+    Parameters
+    ----------
+    limit
+        How many at most, up to 500.
+    """
     entries = client.get("/audit", limit=limit)
     rows = [
         (

@@ -8,6 +8,7 @@ from uwu.kernel.domain import Domain, Phase
 DOMAIN = Domain(
     name="catalog",
     title="Catalog",
+    summary="Check, list and show what the estate declares.",
     kinds=KINDS,
     jobs="uwu.domains.catalog.observe:JOBS",
     sync=((Phase.DECLARE, "catalog.load"),),

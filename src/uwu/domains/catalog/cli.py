@@ -12,7 +12,7 @@ from uwu.kernel import codec, domain, estate
 from uwu.kernel.domain import Answer, Client
 from uwu.kernel.estate import Estate
 
-APP = App(name="catalog", help="The service catalog: what is declared, and by whom it is owned.")
+APP = App(name="catalog", help="Check, list and show what the estate declares.")
 
 _Client = Annotated[Client, Parameter(parse=False)]
 
@@ -52,7 +52,7 @@ def validate(path: Path) -> Answer:
 
 
 @APP.command(name="list")
-def list_(kind: str = "", *, orphan: bool | None = None, limit: int = 500, client: _Client) -> Answer:
+def list_(kind: str | None = None, *, orphan: bool | None = None, limit: int = 500, client: _Client) -> Answer:
     """List declared entities.
 
     Parameters
@@ -64,7 +64,7 @@ def list_(kind: str = "", *, orphan: bool | None = None, limit: int = 500, clien
     limit
         How many at most.
     """
-    found = client.get("/entities", kind=kind or None, orphan=orphan, limit=limit)
+    found = client.get("/entities", kind=kind, orphan=orphan, limit=limit)
     rows = [(_ref(entity), str(entity.get("spec", {}).get("owner", "")), _place(entity)) for entity in found]
     widths = [max((len(row[column]) for row in rows), default=0) for column in (0, 1)]
     lines = [f"{ref:<{widths[0]}}  {owner:<{widths[1]}}  {place}".rstrip() for ref, owner, place in rows]

@@ -20,6 +20,7 @@ _TRAIL_SPEC = {
 DOMAIN = Domain(
     name="trail",
     title="CloudTrail",
+    summary="Take in CloudTrail; tell who changed what.",
     kinds=(
         EntityKind(
             kind="Trail",

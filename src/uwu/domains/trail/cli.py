@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,7 +10,7 @@ from cyclopts import App, Parameter
 
 from uwu.kernel.domain import Answer, Client
 
-APP = App(name="trail", help="CloudTrail: who changed what.")
+APP = App(name="trail", help="Take in CloudTrail; tell who changed what.")
 
 _Client = Annotated[Client, Parameter(parse=False)]
 
@@ -53,10 +54,8 @@ def changes(subject: str, *, since: str = "", until: str = "", limit: int = 50, 
         How many at most.
     """
     found = client.get("/trail/changes", subject=subject, since=since, until=until, limit=limit)
-    lines = [
-        f"{each['at']}  {_who(each['actor']):<28}  {each['name']:<36}  {each['through'] or '-':<16}  {each['role']}"
-        for each in found
-    ]
+    rows = [(_when(each), _who(each["actor"]), each["name"], each["through"] or "-", each["role"]) for each in found]
+    lines = _aligned(rows)
     return Answer(found, "\n".join(lines) or "No successful write on it is known.")
 
 
@@ -76,10 +75,8 @@ def timeline(actor: str, *, since: str = "", until: str = "", limit: int = 50, c
         How many at most.
     """
     found = client.get("/trail/timeline", actor=actor, since=since, until=until, limit=limit)
-    lines = [
-        f"{each['at']}  {each['name']:<36}  {each['error'] or 'ok':<24}  {' '.join(each['targets'][:2])}"
-        for each in found
-    ]
+    rows = [(_when(each), each["name"], each["error"] or "ok", " ".join(each["targets"][:2])) for each in found]
+    lines = _aligned(rows)
     return Answer(found, "\n".join(lines) or "No event of it is known.")
 
 
@@ -109,9 +106,20 @@ def rejects(*, limit: int = 50, client: _Client) -> Answer:
     return Answer(found, "\n".join(lines) or "Everything was taken in.")
 
 
+def _when(event: dict[str, Any]) -> str:
+    """``2026-03-10 14:00 UTC``."""
+    return f"{event['at'][:10]} {event['at'][11:16]} UTC"
+
+
+def _aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    """The rows as columns that are as wide as what they hold."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
 def _who(actor: dict[str, Any]) -> str:
     doubt = " (guess)" if actor["confidence"] == "guess" else ""
-    return f"{actor['name']}{doubt}" if actor["kind"] == "human" else f"{actor['kind']} {actor['name']}"
+    return f"{actor['name']}{doubt}" if actor["kind"] == "human" else actor["name"] or "unknown"
 
 
 def _where(reject: dict[str, Any]) -> str:
