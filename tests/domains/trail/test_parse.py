@@ -118,7 +118,7 @@ def test_a_record_that_is_no_json_costs_only_itself(real: tuple[str, bytes, int]
         (b'{"digestStartTime": "2026-03-10T14:00:00Z"}', "object-shape"),
         (b'{"Records": {}}', "object-shape"),
         (b'"Records"', "object-shape"),
-        (gzip.compress(b"nothing"), "object-json"),
+        (gzip.compress(b"nothing", mtime=0), "object-json"),
         (b"\x1f\x8b\x08", "gzip-truncated"),
         (b'{"Records": [' + b'{"a":' * 5000, "object-truncated"),
     ],
