@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,6 +31,15 @@ def database(postgres: PostgresServer) -> Iterator[str]:
     postgres.drop(url)
 
 
+def _until_all_beat(kernel: Kernel, count: int) -> None:
+    """Waits for the workers to be there: who comes first could take everything."""
+    while True:
+        with kernel.db.read() as connection:
+            if len(connection.execute(sa.text("select executor_id from workers")).all()) == count:
+                return
+        time.sleep(0.1)
+
+
 def test_two_workers_share_a_database_and_a_lake(small: Small, synced: Synced, database: str, tmp_path: Path) -> None:
     shared = {"UWU_DATABASE_URL": database, "UWU_LAKE_WAREHOUSE": str(tmp_path / "lake")}
     homes = [small.home(tmp_path / name) for name in ("one", "two")]
@@ -38,8 +48,9 @@ def test_two_workers_share_a_database_and_a_lake(small: Small, synced: Synced, d
     kernel = Kernel(settings.load(homes[0], shared))
     try:
         for home in homes:
-            env = environment(home, small.organisation, **shared, **estate)
+            env = environment(home, small.organisation, UWU_JOBS_CONCURRENCY="1", **shared, **estate)
             processes.append(subprocess.Popen([UWU, "worker"], env=env))
+        _until_all_beat(kernel, len(homes))
         job = kernel.jobs.enqueue("sync", key="one")
         *_, last = jobs.follow(kernel.db, job)
         assert last.job.status == "done" and last.job.result is not None, last.job.problem

@@ -218,7 +218,7 @@ def test_every_route_names_its_action(sqlite_kernel: Kernel) -> None:
 
     made: list[Litestar] = []
     original = asgi._guarded
-    asgi._guarded = lambda app, kernel: made.append(app) or original(app, kernel)  # type: ignore[assignment]
+    asgi._guarded = lambda app, *rest: made.append(app) or original(app, *rest)  # type: ignore[assignment]
     try:
         asgi.create_app(sqlite_kernel)
     finally:

@@ -28,6 +28,17 @@ def test_help_tells_every_command_on_a_line(tmp_path: Path) -> None:
         assert len(line.strip("│ ").split()) > 3, line
 
 
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; from uwu.app.cli import run; run(['--help'])\n"
+        "heavy = {'alembic', 'boto3', 'botocore', 'dbos', 'duckdb', 'httpx', 'jinja2', 'litestar', 'moto', 'pyarrow',"
+        " 'pyiceberg', 'sqlalchemy', 'sqlglot', 'uvicorn'}\n"
+        "sys.stderr.write(' '.join(sorted(heavy & set(sys.modules))))"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stderr == ""
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

@@ -136,9 +136,22 @@ def test_nothing_known_says_what_to_do(sqlite_kernel: Kernel) -> None:
     api = session_on(Kernel.open(sqlite_kernel.settings.home_path))
     assert "uwu sync" in ask.status(client=api).text
     assert ask.entropy(client=api).text
-    assert "Nothing is found" in ask.findings(client=api).text
+    assert ask.findings(client=api).text == ask._nothing({})
     assert "empty" in keep.list_(client=api).text
     api.close()
+
+
+@pytest.mark.parametrize(
+    ("cells", "says"),
+    [
+        ({}, "nothing was observed either"),
+        ({"denied": 4}, "nothing was observed either"),
+        ({"complete": 3, "denied": 1}, "1 of 4 cells could not be looked at"),
+        ({"complete": 3, "denied": 0}, "as it should be."),
+    ],
+)
+def test_silence_is_no_good_news_where_nothing_was_seen(cells: dict[str, int], says: str) -> None:
+    assert says in ask._nothing(cells)
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import sqlalchemy as sa
 from litestar import Litestar, Response, Router, get
@@ -98,8 +99,11 @@ async def refuse_bad_parameters(request: Request) -> None:
             )
 
 
-def create_app(kernel: Kernel) -> App:
-    """The ASGI application of one home: the API under ``/api/v1``, the console at ``/``."""
+def create_app(kernel: Kernel, *, host: str = "", token: str = "") -> App:
+    """The ASGI application of one home: the API under ``/api/v1``, the console at ``/``.
+
+    ``host`` is where it listens, if that is not ``http.host``. A bearer token that is not ``token`` is refused.
+    """
     of_domains = [handler for d in kernel.domains if d.routes for handler in domain.load(d.routes)]
     api = Router(
         API,
@@ -123,24 +127,29 @@ def create_app(kernel: Kernel) -> App:
             render_plugins=[JsonRenderPlugin(path="/openapi.json")],
         ),
     )
-    return _guarded(app, kernel)
+    hosts = {name.lower() for name in (kernel.settings.http.host, host) if name}
+    return _guarded(app, LOOPBACK | hosts, token)
 
 
-def _guarded(app: Litestar, kernel: Kernel) -> App:
-    hosts = LOOPBACK | {kernel.settings.http.host}
+def _guarded(app: Litestar, hosts: frozenset[str], token: str) -> App:
+    bearer = f"bearer {token}".encode() if token else b""
 
     async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await app(scope, receive, send)  # type: ignore[arg-type]
             return
         method = scope["method"]
-        refusal = _refusal(scope, method, hosts)
+        refusal = _refusal(scope, method, hosts, bearer)
         if refusal is not None:
             await send(
                 {
                     "type": "http.response.start",
                     "status": refusal.status_code,
-                    "headers": [(b"content-type", b"application/problem+json"), *SECURITY_HEADERS],
+                    "headers": [
+                        (b"content-type", b"application/problem+json"),
+                        *((name.lower().encode(), value.encode()) for name, value in refusal.headers.items()),
+                        *SECURITY_HEADERS,
+                    ],
                 }
             )
             await send({"type": "http.response.body", "body": refusal.content})
@@ -161,10 +170,10 @@ def _guarded(app: Litestar, kernel: Kernel) -> App:
     return guarded
 
 
-def _refusal(scope: Scope, method: str, hosts: frozenset[str]) -> Response[bytes] | None:
+def _refusal(scope: Scope, method: str, hosts: frozenset[str], bearer: bytes) -> Response[bytes] | None:
     headers = dict(scope["headers"])
     host = headers.get(b"host", b"").decode("latin-1")
-    if not host or urlsplit(f"//{host}").hostname not in hosts:
+    if _split(f"//{host}").hostname not in hosts:
         # a name that resolves to loopback on the reader's machine would let any web page read this one
         return problems.problem(
             421,
@@ -172,9 +181,26 @@ def _refusal(scope: Scope, method: str, hosts: frozenset[str]) -> Response[bytes
             code="host-unknown",
             hint=f"ask it by {', '.join(sorted(hosts))}, or set http.host",
         )
+    scheme, _, secret = headers.get(b"authorization", b"").partition(b" ")
+    if bearer and scheme.lower() == b"bearer" and not hmac.compare_digest(b"bearer " + secret.strip(), bearer):
+        return problems.problem(
+            401,
+            "this server does not know the token",
+            code="token-unknown",
+            hint="unset UWU_TOKEN; the token of a running server is in its home's server.json",
+            headers={"WWW-Authenticate": "Bearer"},
+        )
     if method not in SAFE:
         origin = headers.get(b"origin", b"").decode("latin-1")
         site = headers.get(b"sec-fetch-site", b"same-origin")
-        if (origin and urlsplit(origin).netloc != host) or site not in {b"same-origin", b"none"}:
+        if (origin and _split(origin).netloc != host) or site not in {b"same-origin", b"none"}:
             return problems.problem(403, "a write may only come from this server's own pages", code="cross-origin")
     return None
+
+
+def _split(url: str) -> SplitResult:
+    """``url`` in its parts, which are empty where it is none."""
+    try:
+        return urlsplit(url)
+    except ValueError:
+        return urlsplit("")

@@ -34,8 +34,12 @@ if TYPE_CHECKING:
 TIMEOUT_SECONDS = 120
 """How long one answer, or the next line of a stream, may take."""
 
+FULL_PAUSE_SECONDS = 0.01
+"""How long the embedded application waits for a reader that is behind."""
+
 _BY_STATUS: dict[int, type[UwuError]] = {
     400: BadInput,
+    401: Denied,
     403: Denied,
     404: NotFound,
     409: Conflict,
@@ -214,7 +218,12 @@ class Embedded:
             return {"type": "http.disconnect"}
 
         async def pass_on(message: Any) -> None:
-            await asyncio.to_thread(messages.put, message)
+            # no blocking put in a thread: where the reader has left, the process would wait for that thread for ever
+            while True:
+                try:
+                    return messages.put_nowait(message)
+                except queue.Full:
+                    await asyncio.sleep(FULL_PAUSE_SECONDS)
 
         async def run() -> None:
             try:
@@ -268,12 +277,15 @@ def _next(messages: queue.Queue[Any]) -> Any:
     return message
 
 
-def _answers(url: str) -> bool:
-    """Whether an uwu server is behind ``url``: a stale file may name a process and a port that are now others'."""
+def _answers(url: str, token: str) -> bool:
+    """Whether the home's own server is behind ``url``: a stale file may name a process and a port that are others'.
+
+    The server of another home does not know the token.
+    """
     parts = urlsplit(url)
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=2)
     try:
-        connection.request("GET", "/healthz")
+        connection.request("GET", "/healthz", headers={"Authorization": f"Bearer {token}"})
         return connection.getresponse().status == 200
     except (OSError, http.client.HTTPException):
         return False
@@ -290,7 +302,7 @@ def connect(home: Path) -> ApiClient:
         from uwu.app.serve import read_server_info
 
         info = read_server_info(home)
-        if info is not None and _answers(info.url):
+        if info is not None and _answers(info.url, info.token):
             return ApiClient(Remote(info.url, info.token))
     from uwu.kernel.runtime import Kernel
 

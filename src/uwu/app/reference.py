@@ -21,6 +21,15 @@ DOCS = SOURCE.parent.parent / "docs" / "reference"
 NOTE = "<!-- Written by `make reference` from the code. -->\n\n"
 
 
+VARIABLES = {
+    "UWU_HOME": "The home; `~/.uwu` where it is not set. `--home` goes before it.",
+    "UWU_URL": "The server that commands speak with instead of the home's own.",
+    "UWU_TOKEN": "The bearer token for that server.",
+    "UWU_DEBUG": "Set to anything: a command shows the traceback of its error.",
+    "NO_COLOR": "Set to anything: no colours.",
+}
+
+
 def pages() -> dict[str, str]:
     """File name -> its text."""
     made = {
@@ -61,6 +70,8 @@ def _settings() -> str:
             head = inspect.getdoc(field.type) or ""
             lines += ["", f"## [{field.name}]", "", head, ""]
             lines += _table(field.type, msgspec.structs.fields(field.type), notes, f"{field.name}_")
+    lines += ["", "## Variables that are no setting", "", "| variable | what it is |", "|---|---|"]
+    lines += [f"| `{name}` | {what} |" for name, what in VARIABLES.items()]
     return "\n".join(lines)
 
 

@@ -167,7 +167,7 @@ def serve(
         from uwu.app.asgi import create_app
 
         config = uvicorn.Config(
-            with_lifespan(create_app(kernel), started, stopped),
+            with_lifespan(create_app(kernel, host=host or "", token=info.token), started, stopped),
             lifespan="on",
             log_level="warning",
             access_log=False,

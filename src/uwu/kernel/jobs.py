@@ -167,28 +167,53 @@ def descendants(connection: sa.Connection, id: str) -> list[tuple[str, str]]:
     return found
 
 
-def follow(db: Database, id: str, after_line: int = 0, *, poll_seconds: float = 0.2) -> Iterator[Update]:
+POLL_SECONDS = 0.2
+"""How long a follower waits before it looks again: a bar that moves five times a second moves."""
+
+PAGE_LINES = 1000
+"""Lines of a log in one update."""
+
+
+def follow(db: Database, id: str, after_line: int = 0, *, poll_seconds: float = POLL_SECONDS) -> Iterator[Update]:
     """Updates of the job ``id`` until it has finished: one at once, then one at each change. Raises ``NotFound``.
 
-    The last update holds the finished job. Blocks between updates: run it in a thread where that matters.
+    The last update holds the finished job. It sleeps between updates, and so would hold one of a server's few threads
+    for as long as the job lasts: a server asks a ``Follower`` instead.
     """
-    last: Update | None = None
-    while True:
-        with db.read() as connection:
-            record = job(connection, id)
-            lines = log(connection, id, after_line=after_line)
-            active = () if record.finished else _active(connection, id)
-        update = Update(job=record, lines=tuple(lines), active=active)
-        if lines or last is None or last.job != record or last.active != active:
+    follower = Follower(db, id, after_line)
+    while not follower.finished:
+        update = follower.look()
+        if update is not None:
             yield update
-        last = update
+        if not (follower.behind or follower.finished):
+            time.sleep(poll_seconds)
+
+
+class Follower:
+    """One who follows the job ``id`` and remembers what was told."""
+
+    def __init__(self, db: Database, id: str, after_line: int = 0) -> None:
+        self._db, self._id, self._line = db, id, after_line
+        self._last: Update | None = None
+        self.behind = False
+        """There are lines of the log that ``look`` did not give yet: look again at once."""
+        self.finished = False
+        """``look`` has told the end of the job."""
+
+    def look(self) -> Update | None:
+        """What is new since the last look; None where nothing is. Raises ``NotFound``."""
+        with self._db.read() as connection:
+            record = job(connection, self._id)
+            lines = log(connection, self._id, after_line=self._line, limit=PAGE_LINES)
+            active = () if record.finished else _active(connection, self._id)
+        last, self._last = self._last, Update(job=record, lines=tuple(lines), active=active)
         if lines:
-            after_line = lines[-1].line
-            if len(lines) == 1000:
-                continue
-        if record.finished:
-            return
-        time.sleep(poll_seconds)
+            self._line = lines[-1].line
+        self.behind = len(lines) == PAGE_LINES
+        self.finished = record.finished and not self.behind
+        if lines or last is None or last.job != record or last.active != active:
+            return self._last
+        return None
 
 
 def _active(connection: sa.Connection, id: str) -> tuple[JobRecord, ...]:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -28,6 +32,12 @@ from uwu.kernel.sync import steps
 RUN = {"action": "jobs.run"}
 AUDIT = {"action": "audit.read"}
 QUERY = {"action": "query.run"}
+QUERIES_AT_ONCE = 3
+"""The others wait: each may take query.memory_mb, and query.timeout_seconds."""
+_QUERIES = ThreadPoolExecutor(QUERIES_AT_ONCE, "uwu-query")
+# a pool of their own: in that of all requests a handful of slow queries would hold up every page
+KEEP_ALIVE_SECONDS = 15
+"""Silence on a stream after which an empty line goes out: readers and proxies give up on one that says nothing."""
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
@@ -163,21 +173,35 @@ def cancel_job(kernel: NamedDependency[Kernel], id: FromPath[str]) -> JobRecord:
 
 @get("/jobs/{id:str}/events", sync_to_thread=True, opt=READ)
 def follow_job(kernel: NamedDependency[Kernel], id: FromPath[str], after_line: FromQuery[int] = 0) -> Stream:
-    """The progress of a job as it happens: one JSON object a line, the last when it has finished."""
+    """The progress of a job as it happens: one JSON object a line, the last when it has finished.
+
+    An empty line says that nothing happened for a while.
+    """
     with kernel.db.read() as connection:
         jobs.job(connection, id)
+    return Stream(_updates(jobs.Follower(kernel.db, id, after_line)), media_type="application/x-ndjson")
 
-    def lines() -> Iterator[bytes]:
-        for update in jobs.follow(kernel.db, id, after_line):
+
+async def _updates(follower: jobs.Follower) -> AsyncIterator[bytes]:
+    # it holds a thread only while it looks: a few readers that wait in theirs would stop the whole server
+    told = time.monotonic()
+    while not follower.finished:
+        update = await asyncio.to_thread(follower.look)
+        if update is not None:
             yield codec.encode(update) + b"\n"
+            told = time.monotonic()
+        elif time.monotonic() - told > KEEP_ALIVE_SECONDS:
+            yield b"\n"
+            told = time.monotonic()
+        if not (follower.behind or follower.finished):
+            await asyncio.sleep(jobs.POLL_SECONDS)
 
-    return Stream(lines(), media_type="application/x-ndjson")
 
-
-@post("/query", sync_to_thread=True, opt=QUERY, status_code=200)
-def run_query(kernel: NamedDependency[Kernel], data: JSONBody[Question]) -> Result:
+@post("/query", opt=QUERY, status_code=200)
+async def run_query(kernel: NamedDependency[Kernel], data: JSONBody[Question]) -> Result:
     """Answers one SELECT over resources, relations, findings, entities, coverage, ownership and events."""
-    return query.run(kernel, data.sql, max_rows=data.max_rows)
+    ask = partial(query.run, kernel, data.sql, max_rows=data.max_rows)
+    return await asyncio.get_running_loop().run_in_executor(_QUERIES, ask)
 
 
 @get("/query/tables", sync_to_thread=True, opt=READ)

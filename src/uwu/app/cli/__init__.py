@@ -75,7 +75,10 @@ def run(arguments: list[str]) -> int:
     from uwu.app.cli import logs
 
     logs.configure()
-    app = build()
+    try:
+        app = build()
+    except UwuError as error:  # a domain that does not load
+        return Session(json="--json" in arguments, home=None).fail(error)
     status = 0
 
     @app.meta.default

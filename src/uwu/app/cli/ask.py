@@ -15,6 +15,7 @@ from uwu.app.cli import look
 from uwu.kernel.domain import Answer, Client
 
 Here = Annotated[Client, Parameter(parse=False)]
+NAMES_SHOWN = 6
 DIFFERS = " is not as declared"
 
 
@@ -41,11 +42,18 @@ def explain(subject: str, *, client: Here) -> Answer:
     if owned and owned["conflicts"]:
         parts += [Text(), Text("Others say", style="bold")]
         parts += [Text(f"  {look.owner(c['owner'])} by {c['source']}") for c in owned["conflicts"]]
+    if story["relations"]:
+        parts += [Text(), Text("Relations", style="bold"), *_relations(story["subject"], story["relations"])]
+    if story["owns"]:
+        name = story["entity"]["metadata"]["name"]
+        parts += [Text(), Text(f"Owns {story['owns']} resources. What is wrong with them: uwu findings --owner {name}")]
     covered = story["coverage"]
     if covered:
         note = f"Last observed completely {look.ago(covered['complete_at'])}"
         if covered["status"] != "complete":
             note += f"; the last try was {covered['status']} ({covered['code'] or covered['message']})"
+        if story["resource"]:
+            note += f"; version {story['resource']['version']}, first seen {look.ago(story['resource']['first_seen'])}"
         parts += [Text(), Text(note, style="dim")]
     return Answer(story, look.render(*parts))
 
@@ -70,8 +78,28 @@ def _changes(changes: list[dict[str, Any]]) -> Table:
     return look.table(columns, rows, whole=("when", "what", "through"), cut=("who",))
 
 
+def _relations(subject: str, relations: list[dict[str, Any]]) -> list[Text]:
+    """What it is tied to, one line for each kind: first its own relations, then what points at it."""
+    kinds: dict[str, list[str]] = {}
+    entity = any(r["source"] == subject for r in relations) and not subject.startswith(("arn:", "urn:"))
+    for relation in sorted(relations, key=lambda r: r["source"] != subject):
+        if relation["source"] == subject:
+            kinds.setdefault(relation["kind"], []).append(look.inner(relation["target"]))
+        elif not entity:  # an entity's relations are held both ways
+            kinds.setdefault(f"{relation['kind']} of", []).append(look.inner(relation["source"]))
+    wide = max(map(len, kinds), default=0)
+    lines: list[Text] = []
+    for kind, names in kinds.items():
+        rest = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
+        lines += look.hang(Text(f"  {kind:<{wide}}  ", style="dim"), Text(", ".join(names[:NAMES_SHOWN]) + rest))
+    return lines
+
+
 def _headline(story: dict[str, Any]) -> Text:
     text = Text.assemble((story["title"], "bold"), f"  {story['type_title']}")
+    about = story["entity"]["metadata"].get("description") if story["entity"] else ""
+    if about:
+        text.append(f"  {about}", style="dim")
     where = [story["account_name"] or story["account"], story["region"]]
     text.append("  " + " ".join(part for part in where if part), style="dim")
     if not story["exists"] and story["entity"] is None:
@@ -83,8 +111,7 @@ def _sentence(sentence: dict[str, Any]) -> list[Text]:
     about = sentence["about"]
     lead = Text(f"{about:>9}  ", style="dim")
     if about == "fix":
-        # one line however long: it is there to be pasted
-        return [Text.assemble(lead, (sentence["text"], "bold cyan"))]
+        return _pasted(lead, sentence["text"], "bold cyan")
     at = [look.when(sentence["at"])] if sentence.get("at") else []
     marks = [source["label"] for source in sentence["sources"] if source["label"] not in sentence["text"]]
     return look.hang(lead, Text(sentence["text"]), "  ".join([*at, *marks[:3]]))
@@ -107,8 +134,15 @@ def _finding(finding: dict[str, Any]) -> list[Text]:
         by = Text.assemble((actor["name"] or "unknown", "bold"), f", {cause['name']} {look.when(cause['at'])}")
         lines += look.hang(_label("by"), by, f"known by {how}" if how else "")
     if finding["remedy"]:
-        lines.append(Text.assemble(_label("fix"), (finding["remedy"], "cyan")))
+        lines += _pasted(_label("fix"), finding["remedy"], "cyan")
     return lines
+
+
+def _pasted(lead: Text, text: str, style: str) -> list[Text]:
+    """What is there to be pasted: never wrapped, its own lines below each other."""
+    return [
+        Text.assemble(" " * lead.cell_len if i else lead, (line, style)) for i, line in enumerate(text.splitlines())
+    ]
 
 
 def _label(name: str) -> Text:
@@ -172,7 +206,9 @@ def findings(
         limit=limit,
     )
     if not page["items"]:
-        return Answer(page, "Nothing is found: everything that was looked at is as it should be.")
+        if any((severity, rule, owner is not None, account, type, actor, text)):
+            return Answer(page, "No finding fits.")
+        return Answer(page, _nothing(client.get("/status")["cells"]))
     rows = [
         (
             look.severity(f["severity"]),
@@ -193,7 +229,17 @@ def findings(
     rest = page["total"] - len(rows)
     tail = f"{page['total']} finding{'' if page['total'] == 1 else 's'}"
     tail += f", {rest} not shown (--limit)" if rest else ""
+    tail += ". The whole story of one: uwu explain ID"
     return Answer(page, look.render(shown, Text(tail, style="dim")))
+
+
+def _nothing(cells: dict[str, int]) -> str:
+    """What an empty list means: silence where nothing could be seen is not good news."""
+    complete, whole = cells.get("complete", 0), sum(cells.values())
+    if not complete:
+        return "Nothing is found, but nothing was observed either. What is missing: uwu status"
+    unseen = f" {whole - complete} of {whole} cells could not be looked at: uwu status" if whole > complete else ""
+    return f"Nothing is found: what was looked at is as it should be.{unseen}"
 
 
 def _brief(finding: dict[str, Any]) -> str:

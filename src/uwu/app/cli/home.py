@@ -142,13 +142,12 @@ def _synced(result: dict[str, Any]) -> list[Any]:
     drift = result.get("drift") or {}
     owned = result.get("ownership") or {}
     if drift:
-        parts.append(
-            Text(
-                f"{drift['open']} findings open "
-                f"({drift['opened']} new, {drift['closed']} closed, {drift['stale']} stale); "
-                f"{owned.get('owned_pct', 100):.1f}% of {owned.get('resources', 0)} resources owned"
-            )
+        told = (
+            f"{drift['open']} findings open ({drift['opened']} new, {drift['closed']} closed, {drift['stale']} stale)"
         )
+        if owned.get("resources"):
+            told += f"; {owned['owned_pct']:.1f}% of {owned['resources']} resources owned"
+        parts.append(Text(told))
         if drift["open"]:
             parts.append(Text("Next: uwu findings", style="dim"))
     return parts

@@ -149,3 +149,9 @@ def value(given: Any, *, limit: int = 100) -> str:
 
 def short(urn: str) -> str:
     return urns.short(urn)
+
+
+def inner(urn: str) -> str:
+    """A resource within its account, with its kind: ``db:ledger``, ``vpc/vpc-0a1b``; an entity's reference as it is."""
+    parts = urns.parse(urn)
+    return parts.resource if parts is not None else urn
