@@ -6,7 +6,9 @@ import os
 from pathlib import Path
 from typing import Any
 
+import botocore.session
 import pytest
+from botocore.utils import get_environ_proxies
 
 from uwu.app import demo
 from uwu.app.cli.session import Session
@@ -66,7 +68,9 @@ def test_a_place_where_no_folder_can_be_is_told(tmp_path: Path) -> None:
     assert caught.value.problem.code == "demo-home"
 
 
-def test_the_demo_writes_into_no_lake_or_database_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_demo_knows_nothing_of_ones_own_database_or_profile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from uwu import sim
 
     class Reached(Exception):
@@ -82,6 +86,9 @@ def test_the_demo_writes_into_no_lake_or_database_of_ones_own(tmp_path: Path, mo
         "UWU_LAKE_WAREHOUSE": "s3://our-lake/events",
         "UWU_AWS_PROFILE": "production",
         "UWU_HTTP_PORT": "8555",
+        "AWS_PROFILE": "no-such-profile",
+        "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
+        "HTTP_PROXY": "http://127.0.0.1:9",
     }.items():
         monkeypatch.setenv(name, value)
     before = dict(os.environ)
@@ -91,6 +98,10 @@ def test_the_demo_writes_into_no_lake_or_database_of_ones_own(tmp_path: Path, mo
         with pytest.raises(Reached):
             demo.run(session, home, once=True, seed=7, accounts=4, resources=10, port=None)
         found = settings.load(home)
+        boto = botocore.session.Session()
+        boto.set_credentials("test", "test")
+        client = boto.create_client("sts", region_name="us-east-1", endpoint_url="http://127.0.0.1:1")
+        proxies = get_environ_proxies(client.meta.endpoint_url)
     finally:
         os.environ.clear()
         os.environ.update(before)
@@ -98,3 +109,4 @@ def test_the_demo_writes_into_no_lake_or_database_of_ones_own(tmp_path: Path, mo
     assert found.warehouse == str(home / "lake")
     assert found.aws.profile == ""
     assert found.http.port == 8555
+    assert proxies == {}

@@ -22,6 +22,8 @@ from uwu.kernel import codec, jobs, tables
 from uwu.kernel.errors import Denied
 from uwu.kernel.runtime import Kernel
 
+READ, QUEUED = 20, 64
+"""Updates that are read before the reader leaves, and those that wait for a reader at most."""
 MANY = 40
 """More readers than a server has threads for requests."""
 
@@ -112,12 +114,19 @@ def test_queries_that_are_slow_hold_up_no_page(sqlite_kernel: Kernel, monkeypatc
 def test_a_reader_who_leaves_a_long_stream_lets_the_command_end(
     sqlite_kernel: Kernel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    looks = 0
+    full = threading.Event()
+
     class Endless:
         finished, behind = False, True
 
         def __init__(self, *_: Any) -> None: ...
 
         def look(self) -> dict[str, str]:
+            nonlocal looks
+            looks += 1
+            if looks > READ + QUEUED:
+                full.set()
             return {"says": "more"}
 
     monkeypatch.setattr(work.jobs, "Follower", Endless)
@@ -125,7 +134,8 @@ def test_a_reader_who_leaves_a_long_stream_lets_the_command_end(
     transport = Embedded(Kernel.open(sqlite_kernel.settings.home_path))
     client = ApiClient(transport)
     updates = client.follow("job-waiting")
-    assert [next(updates) for _ in range(200)] == [{"says": "more"}] * 200
+    assert [next(updates) for _ in range(READ)] == [{"says": "more"}] * READ
+    assert full.wait(20)
     held = [thread for thread in threading.enumerate() if not thread.daemon]
     client.close()
     for thread in held:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from datetime import timedelta
 
 import pytest
@@ -103,6 +104,10 @@ def test_find_pages_through_all_in_order_and_filters(db: Database) -> None:
     assert len(set(seen)) == 26
 
 
+_FRESH = itertools.count()
+"""A type for each example: they share one database."""
+
+
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     turns=st.lists(
@@ -117,7 +122,7 @@ def test_find_pages_through_all_in_order_and_filters(db: Database) -> None:
 def test_no_order_of_outcomes_deletes_what_lives(sqlite_kernel, turns: list) -> None:
     """Whatever the source says in part, a living resource that was once seen stays until a complete look misses it."""
     db = sqlite_kernel.db
-    cell = Cell(source="aws", account="1", region="r", type=f"aws_{id(turns)}")
+    cell = Cell(source="aws", account="1", region="r", type=f"aws_{next(_FRESH)}")
     present: set[str] = set()
     for minute, (status, living, answered) in enumerate(turns):
         seen = living if status is CellStatus.COMPLETE else living & answered

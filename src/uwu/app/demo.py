@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 MARK = ".demo"
 """A home that the demo made, and may replace."""
 KEPT = ("UWU_HOME", "UWU_DEBUG", "UWU_HTTP_")
-"""What of the environment goes for the demo too. The rest may name a person's own database, lake or estate."""
+"""What of uwu's own environment goes for the demo too."""
 
 
 def home_of(folder: Path | None) -> Path:
@@ -65,6 +65,15 @@ def make_fresh(home: Path) -> None:
         ) from None
 
 
+def forget_the_outside() -> None:
+    """Lets this process and its children know nothing of a person's own database, lake, AWS profiles or proxy."""
+    for name in [n for n in os.environ if n.startswith(("UWU_", "AWS_")) and not n.startswith(KEPT)]:
+        del os.environ[name]
+    os.environ["AWS_CONFIG_FILE"] = os.environ["AWS_SHARED_CREDENTIALS_FILE"] = os.devnull
+    os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
+    os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1,localhost"
+
+
 def _is_empty(folder: Path) -> bool:
     return next(folder.iterdir(), None) is None
 
@@ -93,9 +102,8 @@ def run(
     from uwu import sim
 
     stages = _Stages()
-    for inherited in [name for name in os.environ if name.startswith("UWU_") and not name.startswith(KEPT)]:
-        del os.environ[inherited]
     make_fresh(home)
+    forget_the_outside()
     session.home = home
     with contextlib.ExitStack() as stack:
         with stages.time("start"):
