@@ -65,7 +65,7 @@ reference: setup ## Writes docs/reference from the code
 
 lock: setup ## Resolves the dependencies anew and writes requirements.lock
 	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --upgrade \
-		--extra demo --group dev --output-file requirements.lock pyproject.toml
+		--extra demo --extra otel --group dev --output-file requirements.lock pyproject.toml
 
 clean: ## Removes what make made
 	@rm -rf $(VENV) .uv .pytest_cache .ruff_cache .hypothesis

@@ -15,10 +15,11 @@ from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 
 from uwu import __version__
-from uwu.app import console
+from uwu.app import console, identify
 from uwu.app.api import findings, problems, work, world
 from uwu.kernel import domain
 from uwu.kernel.errors import BadInput
+from uwu.kernel.identity import Principal
 from uwu.kernel.runtime import Kernel
 
 Scope = MutableMapping[str, Any]
@@ -71,7 +72,7 @@ async def refuse_bad_parameters(request: Request) -> None:
     given = dict(request.query_params)
     unknown = sorted(set(given) - known)
     if unknown:
-        offered = sorted(known - {"kernel", "data", "request", *request.path_params})
+        offered = sorted(known - {"kernel", "principal", "data", "request", *request.path_params})
         raise BadInput(
             f"{request.url.path} knows no parameter {', '.join(map(repr, unknown))}",
             code="parameter-unknown",
@@ -113,9 +114,12 @@ def create_app(kernel: Kernel, *, host: str = "", token: str = "") -> App:
     )
     app = Litestar(
         route_handlers=[api, healthz, readyz, *console.routes(kernel)],
-        dependencies={"kernel": Provide(lambda: kernel, sync_to_thread=False)},
+        dependencies={
+            "kernel": Provide(lambda: kernel, sync_to_thread=False),
+            "principal": Provide(identify.principal_of, sync_to_thread=False),
+        },
         exception_handlers=problems.HANDLERS,  # type: ignore[arg-type]
-        signature_types=[Kernel],
+        signature_types=[Kernel, Principal],
         request_max_body_size=MAX_BODY_BYTES,
         logging_config=None,  # Litestar would set the root logger to INFO: every library would talk to the terminal
         openapi_config=OpenAPIConfig(
@@ -157,6 +161,7 @@ def _guarded(app: Litestar, hosts: frozenset[str], token: str) -> App:
         head = method == "HEAD"
         if head:
             scope = {**scope, "method": "GET"}
+        scope.setdefault(identify.PRINCIPAL, identify.local())
 
         async def secured(message: MutableMapping[str, Any]) -> None:
             if message["type"] == "http.response.start":
