@@ -33,13 +33,16 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 demo: setup ## Runs the whole loop on a simulated organisation and opens the console on port 8420
 	@$(BIN)/uwu demo $(DEMO)
 
-test: setup tools/browser ## Every check: lint, types, import contracts, all tests on both databases and in a browser
+test: setup tools/browser tools/npm ## Every check: lint, types, import contracts, all tests on both databases and in a browser
 	@$(MAKE) --no-print-directory lint
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(TESTS)
 
-.PHONY: tools/browser
+.PHONY: tools/browser tools/npm
 tools/browser:
 	@tools/browser.sh
+
+tools/npm:
+	@tools/npm.sh
 
 lint: setup ## Ruff, pyright (strict for the kernel), import contracts
 	@$(BIN)/ruff check .
@@ -60,8 +63,9 @@ soak: setup ## Kills `uwu serve` thirty times in the middle of syncs: minutes, s
 screenshots: setup tools/browser ## Takes the pictures of docs/images from the demo
 	@$(BIN)/python tools/screenshots.py
 
-reference: setup ## Writes docs/reference from the code
+reference: setup ## Writes docs/reference and the client's methods from the code
 	@$(BIN)/python -m uwu.app.reference
+	@$(BIN)/python tools/client.py
 
 lock: setup ## Resolves the dependencies anew and writes requirements.lock
 	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --upgrade \

@@ -36,6 +36,12 @@ PACKAGES: dict[str, dict[str, Any]] = {
         "integrity": "sha512-R47JBL+6jHDQvcnbppIUtXXcxi5h6+wuCEEZXnRhUltsgzPFKzThL5PuHppP9ypJuy+7WawcY1TsSBD/iQbMhw==",
         "files": {"dist/idiomorph-ext.min.js": "vendor/idiomorph.js", "LICENSE": "vendor/LICENSE-idiomorph.txt"},
     },
+    "cytoscape": {
+        "version": "3.34.4",
+        "license": "MIT",
+        "integrity": "sha512-msY99tMY8iWTg+sIPGfSqDcPNOt4xcj+v/K/7qUFaCUxxlqnMkUYLBjRUzn9W5CU/R2hrmtJa5+UtovrEM2ctg==",
+        "files": {"dist/cytoscape.min.js": "vendor/cytoscape.js", "LICENSE": "vendor/LICENSE-cytoscape.txt"},
+    },
     "lucide-static": {
         "version": "1.62.0",
         "license": "ISC",
@@ -50,12 +56,12 @@ _USED = re.compile(r"""\bicon\(\s*["']([a-z0-9-]+)["']|\bicon=["']([a-z0-9-]+)["
 def icons_used() -> set[str]:
     """The lucide icons that templates, the console's code and the types of the installed domains name."""
     sys.path.insert(0, str(ROOT / "src"))
-    from uwu.app.console import look
+    from uwu.app.console import look, places
     from uwu.kernel import domain
 
-    used = set(look.ICONS) | {type.icon for each in domain.installed() for type in each.types}
-    for template in sorted((CONSOLE / "templates").rglob("*.html")):
-        for match in _USED.finditer(template.read_text("utf-8")):
+    used = {*look.ICONS, *places.ICONS} | {type.icon for each in domain.installed() for type in each.types}
+    for path in sorted([*(CONSOLE / "templates").rglob("*.html"), *CONSOLE.glob("*.py")]):
+        for match in _USED.finditer(path.read_text("utf-8")):
             used.add(next(group for group in match.groups() if group))
     return used
 

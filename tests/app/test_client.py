@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.server
 import json
+import re
 import socket
 import threading
 from collections.abc import Iterator, Mapping
@@ -78,7 +79,8 @@ def test_both_transports_give_the_same(filled: Kernel, method: str, path: str, b
         answers: list[Any] = []
         for transport in (embedded, remote):
             status, kind, pieces = transport.send(method, path, body)
-            answers.append((status, kind, b"".join(pieces)))
+            # a problem names the request it answers: that differs
+            answers.append((status, kind, re.sub(rb"urn:uwu:request:\w+", b"", b"".join(pieces))))
         embedded.close()
     assert answers[0] == answers[1]
 

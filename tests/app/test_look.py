@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from tests.app.console import world
-from uwu.app.cli import ask, keep, look
+from uwu.app.cli import ask, entropy, keep, look
 from uwu.app.cli.session import Session
 from uwu.app.client import ApiClient, Embedded
 from uwu.kernel.runtime import Kernel
@@ -51,7 +51,7 @@ def too_wide(text: str) -> list[str]:
 
 def test_every_story_fits_the_terminal(client: Session, terminal: None) -> None:
     subjects = [r["urn"] for r in client.get("/resources", limit=500)["items"]]
-    subjects += [f"{e['kind']}:{e['namespace']}/{e['name']}".lower() for e in client.get("/entities")]
+    subjects += [f"{e['kind']}:{e['namespace']}/{e['name']}".lower() for e in client.get("/entities")["items"]]
     subjects += [f["subject"] for f in client.get("/findings", status="all")["items"]]
     assert len(subjects) > 20
     for subject in dict.fromkeys(subjects):
@@ -63,7 +63,7 @@ def test_every_story_fits_the_terminal(client: Session, terminal: None) -> None:
 def test_every_list_fits_the_terminal(client: Session, terminal: None) -> None:
     for told in (
         ask.findings(client=client),
-        ask.entropy(client=client),
+        entropy.entropy(client=client),
         ask.query("select * from resources limit 3", client=client),
         ask.query(client=client),
         keep.list_(client=client),
@@ -135,7 +135,7 @@ def test_text_hangs_beside_its_label_and_its_note_moves_below() -> None:
 def test_nothing_known_says_what_to_do(sqlite_kernel: Kernel) -> None:
     api = session_on(Kernel.open(sqlite_kernel.settings.home_path))
     assert "uwu sync" in ask.status(client=api).text
-    assert ask.entropy(client=api).text
+    assert entropy.entropy(client=api).text
     assert ask.findings(client=api).text == ask._nothing({})
     assert "empty" in keep.list_(client=api).text
     api.close()

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-from tests.app.console import world
+from tests.app.console import lively, world
 from tests.app.console.server import serve
 from tests.conftest import missing
+from uwu.kernel.runtime import Kernel
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 MAC = ("Chromium", "Google Chrome")
@@ -46,12 +47,19 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def url(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Where the console of the small world is served."""
+def lively_kernel(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kernel]:
+    """The small world with all that it does: a row for every kind of page."""
     home = tmp_path_factory.mktemp("browser")
     shutil.copy(sqlite_template, home / "state.db")
-    kernel = world.open_kernel(home)
+    kernel = lively.open_kernel(home)
     world.fill(kernel)
-    with serve(kernel) as base:
-        yield base
+    lively.enliven(kernel)
+    yield kernel
     kernel.close()
+
+
+@pytest.fixture(scope="session")
+def url(lively_kernel: Kernel) -> Iterator[str]:
+    """Where its console is served."""
+    with serve(lively_kernel) as base:
+        yield base

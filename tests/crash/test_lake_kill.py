@@ -33,10 +33,10 @@ def test_killed_at_random_moments_no_row_is_lost_or_doubled(sqlite_template: Pat
         process.start()
         assert up.wait(60)
         process.join(chance.uniform(0.0, 0.7))
-        ended = process.exitcode is not None
         process.kill()
         process.join()
-        assert process.exitcode == (0 if ended else -9)
+        ended = process.exitcode == 0  # it may end by itself just before the kill
+        assert ended or process.exitcode == -9
         kills += not ended
     last = context.Process(target=lake_process.main, args=(str(tmp_path), KEYS, up := context.Event()))
     last.start()

@@ -237,11 +237,19 @@ def _story(told: dict[str, Any], verdict: Verdict) -> list[Text]:
 
 
 def _serve(session: Session, home: Path, port: int | None) -> None:
+    from uwu.app.cli.home import show_admin
     from uwu.app.serve import serve
 
     def started(info: Any) -> None:
         session.out.print()
         session.out.print(f"The console is at {info.url}  (Ctrl-C ends the demo)", markup=False)
         session.out.print(f"Ask it yourself:  UWU_HOME={home} uwu findings", markup=False, style="dim")
+        session.out.print(
+            f"Plan a repair on a finding's page, and approve it as somebody else:  UWU_HOME={home} uwu plan approve 1",
+            markup=False,
+            style="dim",
+        )
 
-    serve(home, port=port, on_start=started)
+    terminal = session.err.is_terminal and not session.json
+    on_admin = (lambda token: show_admin(session, token)) if terminal else None
+    serve(home, port=port, on_start=started, on_admin=on_admin)

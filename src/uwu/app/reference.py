@@ -69,7 +69,17 @@ def _settings() -> str:
         if _is_section(field.type):
             head = inspect.getdoc(field.type) or ""
             lines += ["", f"## [{field.name}]", "", head, ""]
-            lines += _table(field.type, msgspec.structs.fields(field.type), notes, f"{field.name}_")
+            within = msgspec.structs.fields(field.type)
+            lines += _table(field.type, [f for f in within if _inner(f.type) is None], notes, f"{field.name}_")
+            for below in within:
+                inner = _inner(below.type)
+                if inner is None:
+                    continue
+                named = typing.get_origin(below.type) is dict
+                path = f"{field.name}.{below.name}"
+                lines += ["", f"## [{path}.NAME]" if named else f"## [[{path}]]", "", inspect.getdoc(inner) or "", ""]
+                prefix = f"{field.name}_{below.name}_NAME_" if named else ""
+                lines += _table(inner, msgspec.structs.fields(inner), notes, prefix, variables=named)
     lines += ["", "## Variables that are no setting", "", "| variable | what it is |", "|---|---|"]
     lines += [f"| `{name}` | {what} |" for name, what in VARIABLES.items()]
     return "\n".join(lines)
@@ -79,14 +89,24 @@ def _is_section(kind: Any) -> bool:
     return isinstance(kind, type) and issubclass(kind, settings.Section)
 
 
-def _table(struct: type, fields: Any, notes: dict[tuple[str, str], str], prefix: str) -> Iterator[str]:
-    yield "| key | type | default | what it is | variable |"
-    yield "|---|---|---|---|---|"
+def _inner(kind: Any) -> type | None:
+    """The section of each table where ``kind`` is a table or a list of tables."""
+    inner = typing.get_args(kind)[-1] if typing.get_origin(kind) is dict else next(iter(typing.get_args(kind)), None)
+    return inner if _is_section(inner) else None
+
+
+def _table(
+    struct: type, fields: Any, notes: dict[tuple[str, str], str], prefix: str, *, variables: bool = True
+) -> Iterator[str]:
+    yield "| key | type | default | what it is |" + (" variable |" if variables else "")
+    yield "|---|---|---|---|" + ("---|" if variables else "")
     for field in fields:
         default = codec.encode(field.default).decode() if field.default is not msgspec.NODEFAULT else ""
         note = notes.get((struct.__name__, field.name), "").replace("\n", " ")
         variable = f"UWU_{prefix}{field.name}".upper()
-        yield f"| `{field.name}` | {_type_name(field.type)} | `{default}` | {note} | `{variable}` |"
+        shown = f"`{default}`" if default else ""
+        row = f"| `{field.name}` | {_type_name(field.type)} | {shown} | {note} |"
+        yield row + (f" `{variable}` |" if variables else "")
 
 
 def _type_name(kind: Any) -> str:
@@ -96,6 +116,8 @@ def _type_name(kind: Any) -> str:
         return f"{_type_name(inner)} {', '.join(bounds)}".strip()
     if typing.get_origin(kind) is tuple:
         return "list of text"
+    if typing.get_origin(kind) is typing.Literal:
+        return " or ".join(map(str, typing.get_args(kind)))
     return {str: "text", int: "number", float: "number", bool: "true or false"}.get(kind, str(kind))
 
 
@@ -264,30 +286,38 @@ def _tables() -> str:
 
 
 def _routes() -> str:
-    from uwu.app.api import findings, work, world
-    from uwu.app.asgi import BOUNDS
-    from uwu.kernel import domain
+    import tempfile
+
+    from uwu.app import asgi
+    from uwu.app.api import openapi
+    from uwu.app.api.parameters import BOUNDS, function, inputs
+    from uwu.app.metrics import Metrics
+    from uwu.kernel.runtime import Kernel
 
     bounds = ", ".join(f"`{name}` is {low} to {high}" for name, (low, high) in BOUNDS.items() if high < 2**53)
-    of_domains = [h for d in domain.installed() if d.routes for h in domain.load(d.routes)]
     lines = [
         "# API",
         "",
         "Under `/api/v1`. Answers are JSON, errors problem+json. A parameter that a route does not know, that is given",
         f"twice or that is out of bounds is an error: {bounds}.",
-        "`/api/v1/schema/openapi.json` is the OpenAPI document.",
+        "`/api/v1/schema/openapi.json` is the OpenAPI document; `docs/api.md` tells the rest. The methods of",
+        "`uwu.client.Client` are called as the operations.",
         "",
-        "| route | what it gives | parameters | action |",
-        "|---|---|---|---|",
+        "| route | operation | what it gives | parameters | body | action |",
+        "|---|---|---|---|---|---|",
     ]
-    for handler in (*world.HANDLERS, *findings.HANDLERS, *work.HANDLERS, *of_domains):
-        function = handler.fn
-        path = min(handler.paths)
-        method = min(handler.http_methods)
-        inner = set(inspect.signature(function).parameters) - {"kernel", "data", "request"}
-        given = ", ".join(f"`{name}`" for name in sorted(inner) if f"{{{name}:" not in path)
-        what = (inspect.getdoc(function) or "").split("\n\n")[0].replace("\n", " ")
-        lines.append(f"| `{method} {path}` | {what} | {given} | `{handler.opt['action']}` |")
+    with tempfile.TemporaryDirectory() as home:
+        kernel = Kernel.open(Path(home))
+        listed = list(openapi.operations(asgi.litestar(kernel, Metrics(kernel)), asgi.API))
+        kernel.close()
+    for path, method, handler in listed:
+        taken = inputs(handler)
+        given = ", ".join(f"`{name}`" for name in sorted(taken.query))
+        body = ", ".join(f"`{name}`" for name in taken.body.__struct_fields__) if taken.body is not None else ""
+        what = (inspect.getdoc(function(handler)) or "").split("\n\n")[0].replace("\n", " ").replace("|", "\\|")
+        route = f"`{method} {path.removeprefix(asgi.API)}`"
+        operation = openapi.operation_id(handler)
+        lines.append(f"| {route} | `{operation}` | {what} | {given} | {body} | `{handler.opt['action']}` |")
     return "\n".join(lines)
 
 

@@ -10,6 +10,7 @@ import logging
 import os
 import secrets
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -21,9 +22,13 @@ from typing import Any
 import msgspec
 import uvicorn
 
+from uwu.app import identify, traces
+from uwu.app.cli import logs
 from uwu.kernel import codec
 from uwu.kernel.errors import Conflict, Misconfigured
+from uwu.kernel.identity import principals
 from uwu.kernel.runtime import Kernel
+from uwu.kernel.settings import HttpSettings
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -49,6 +54,8 @@ class ServerInfo(msgspec.Struct, frozen=True, kw_only=True):
     token: str
     """What a command on this machine shows as its bearer token."""
     pid: int
+    certificate: str = ""
+    """The PEM file that the server proves itself with; empty where it speaks plain HTTP."""
 
 
 def read_server_info(home: Path) -> ServerInfo | None:
@@ -137,19 +144,28 @@ def serve(
     port: int | None = None,
     *,
     on_start: Callable[[ServerInfo], None] | None = None,
+    on_admin: Callable[[str], None] | None = None,
 ) -> None:
     """Serves the console and the API of ``home`` and runs its jobs, until SIGINT or SIGTERM.
 
     ``host`` and ``port`` instead of the settings'; port 0 takes a free one. ``on_start`` is called once it listens.
-    Raises ``Conflict`` where the port is taken or the home has a server already.
+    ``on_admin`` gets the token of the first admin where there is none yet; without it none is made.
+    Raises ``Conflict`` where the port is taken or the home has a server already, ``Misconfigured`` where it would
+    listen to others in plain text.
     """
     kernel = Kernel.open(home)
+    logs.configure_service(kernel.settings.telemetry)
+    traces.start(kernel.settings.telemetry, "server")
     home = kernel.settings.home_path
     with contextlib.ExitStack() as stack:
         stack.callback(kernel.close)
         stack.enter_context(only_server(home))
-        listener = stack.enter_context(_listen(host or kernel.settings.http.host, _port(kernel, port)))
-        info = ServerInfo(url=_url(listener), token=secrets.token_urlsafe(32), pid=os.getpid())
+        http = kernel.settings.http
+        certificate, key = _tls(home, http)
+        refuse_plain(host or http.host, http)
+        listener = stack.enter_context(_listen(host or http.host, _port(kernel, port)))
+        url = _url(listener, "https" if certificate else "http")
+        info = ServerInfo(url=url, token=secrets.token_urlsafe(32), pid=os.getpid(), certificate=certificate)
         _write_server_info(home, info)
         stack.callback((home / "server.json").unlink, missing_ok=True)
         supervisor = Supervisor(home, kernel.settings.jobs.grace_seconds)
@@ -159,10 +175,13 @@ def serve(
             supervisor.start()
             if on_start is not None:
                 on_start(info)
+            if on_admin is not None and not principals.admin_exists(kernel):
+                on_admin(principals.bootstrap(kernel, identify.local()))
 
         def stopped() -> None:
             (home / "server.json").unlink(missing_ok=True)
             supervisor.stop()
+            traces.stop()
 
         from uwu.app.asgi import create_app
 
@@ -172,6 +191,9 @@ def serve(
             log_level="warning",
             access_log=False,
             server_header=False,
+            proxy_headers=False,  # uvicorn believes loopback by itself; whom we believe is a setting
+            ssl_certfile=certificate or None,
+            ssl_keyfile=key or None,
             timeout_graceful_shutdown=2,  # an open event stream would hold the server for ever
         )
         uvicorn.Server(config).run(sockets=[listener])
@@ -200,13 +222,45 @@ def with_lifespan(app: App, started: Callable[[], None], stopped: Callable[[], N
     return wrapped
 
 
+def refuse_plain(host: str, http: HttpSettings) -> None:
+    """Raises ``Misconfigured`` where ``host`` is reached from elsewhere and nothing keeps tokens from being read on the
+    way."""
+    if identify.is_loopback(host) or http.tls_certificate or http.trusted_proxies:
+        return
+    raise Misconfigured(
+        f"{host} is reached from other machines, and tokens would go there in plain text",
+        code="bind-refused",
+        place="http.host",
+        hint="set http.tls_certificate and http.tls_key, or http.trusted_proxies to the address of the proxy that "
+        "speaks TLS before it; or listen on 127.0.0.1",
+    )
+
+
+def _tls(home: Path, http: HttpSettings) -> tuple[str, str]:
+    """The files of the certificate and its key; empty for none. Raises ``Misconfigured`` where they do not fit."""
+    if not http.tls_certificate:
+        return "", ""
+    certificate, key = str(home / http.tls_certificate), str(home / http.tls_key)
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key)
+    except (OSError, ssl.SSLError) as error:
+        raise Misconfigured(
+            f"the certificate or its key cannot be used: {error.strerror or type(error).__name__}",
+            code="tls-invalid",
+            place=certificate,
+            hint="http.tls_certificate and http.tls_key are PEM files that belong together",
+        ) from None
+    return certificate, key
+
+
 def _port(kernel: Kernel, port: int | None) -> int:
     return kernel.settings.http.port if port is None else port
 
 
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    # named TCP, asyncio sends without delay: else every answer waits 40 ms for the reader's acknowledgement
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
@@ -227,10 +281,10 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _url(listener: socket.socket) -> str:
+def _url(listener: socket.socket, scheme: str = "http") -> str:
     host, port = listener.getsockname()[:2]
     shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
-    return f"http://{shown}:{port}"
+    return f"{scheme}://{shown}:{port}"
 
 
 @contextlib.contextmanager

@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from uwu.app import traces
+from uwu.app.cli import logs
 from uwu.kernel.errors import UwuError
 from uwu.kernel.runtime import Kernel
 
@@ -36,7 +38,7 @@ def main(home: Path | None = None, *, parent_fd: int | None = None, nice: int = 
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     signal.signal(signal.SIGINT, signal.SIG_IGN if parent_fd is not None else lambda *_: stop.set())
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logs.configure(service=True)
     if nice:
         os.nice(nice)
     if parent_fd is not None:
@@ -52,12 +54,15 @@ def _work(home: Path | None, stop: threading.Event, *, patient: bool) -> int:
     from uwu.kernel.worker import Worker
 
     kernel = Kernel.open(home)
+    logs.configure_service(kernel.settings.telemetry)
+    traces.start(kernel.settings.telemetry, "worker")
     wait: Callable[[], bool] | None = (lambda: not stop.is_set()) if patient else None
-    worker = Worker(kernel, wait=wait)
+    worker = Worker(kernel, wait=wait, scheduling=True)
     worker.start()
     while not stop.wait(1) and not worker.lost.is_set():
         pass
     worker.stop()
+    traces.stop()
     return LOST if worker.lost.is_set() else 0
 
 

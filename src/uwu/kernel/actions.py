@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Iterable
+from functools import cache
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
+
+if TYPE_CHECKING:
+    from uwu.kernel.domain import Domain
 
 Group = Literal["open", "self", "read", "run", "change", "approve", "audit", "admin"]
 """``open``: anyone, even anonymous. ``self``: on what is one's own. Roles and ownership grant the others."""
@@ -20,9 +25,12 @@ class Action(msgspec.Struct, frozen=True):
     """What it lets one do, for the page of a denial: ``approve or reject a plan``."""
 
 
+GROUPS: tuple[Group, ...] = ("open", "self", "read", "run", "change", "approve", "audit", "admin")
+
 ACTIONS = (
     Action("health.read", "open", "ask whether the server lives"),
     Action("session.sign-in", "open", "sign in"),
+    Action("console.files", "open", "get the console's own files, choose a theme"),
     Action("self.read", "self", "see one's own sessions, tokens and rights"),
     Action("self.change", "self", "end one's own sessions, make and revoke one's own tokens, keep views"),
     Action("console.view", "read", "open the console"),
@@ -36,11 +44,23 @@ ACTIONS = (
     Action("plans.request", "run", "ask for a plan"),
     Action("plans.approve", "approve", "approve or reject a plan"),
     Action("plans.apply", "change", "apply an approved plan"),
+    Action("plans.force", "admin", "ask for a plan that passes its safety limit"),
     Action("audit.read", "audit", "read, verify and export the audit chain"),
     Action("break-glass.open", "self", "take more rights for a short time, with a reason that everyone sees"),
-    Action("break-glass.end", "admin", "end another's break-glass"),
+    Action("break-glass.read", "self", "see who holds break-glass, and why"),
+    Action("break-glass.end", "self", "end a break-glass"),
     Action("access.read", "admin", "see principals, their tokens and sessions"),
     Action("access.manage", "admin", "make service accounts, end others' sessions, revoke others' tokens"),
     Action("notices.manage", "admin", "send a notice for test, retry a delivery"),
     Action("settings.read", "admin", "see the settings"),
 )
+
+
+def known(domains: Iterable[Domain]) -> dict[str, Action]:
+    """Every action by its name: the platform's own and those that ``domains`` bring."""
+    return _known(tuple(action for domain in domains for action in domain.actions))
+
+
+@cache
+def _known(more: tuple[Action, ...]) -> dict[str, Action]:
+    return {action.name: action for action in (*more, *ACTIONS)}

@@ -22,7 +22,7 @@ from botocore.config import Config
 from botocore.credentials import Credentials, RefreshableCredentials
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
-from uwu.kernel import aws_errors, codec, urns
+from uwu.kernel import aws_errors, codec, telemetry, urns
 from uwu.kernel.aws_errors import Failure, classify
 from uwu.kernel.errors import Denied, Misconfigured, Problem, Unavailable, UwuError
 from uwu.kernel.settings import AwsSettings
@@ -77,7 +77,7 @@ class Organization(msgspec.Struct, frozen=True):
 
 
 class AssumeRoleDenied(Denied):
-    """The account does not let us assume the observer's role."""
+    """The account does not let us assume the role."""
 
     code = "assume-role-denied"
 
@@ -126,7 +126,7 @@ class AccountClient:
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._shared, name)
-        return self._as_account(found) if callable(found) else found
+        return self._as_account(name, found) if callable(found) else found
 
     def get_paginator(self, operation_name: str) -> Any:
         """As botocore's; its pages are asked for as this account."""
@@ -134,11 +134,14 @@ class AccountClient:
         paginator._method = getattr(self, operation_name)
         return paginator
 
-    def _as_account(self, function: Callable[..., Any]) -> Callable[..., Any]:
+    def _as_account(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        service = self._shared.meta.service_model.service_name
+
         def call(*args: Any, **kwargs: Any) -> Any:
             before, _speaker.credentials = _speaker.credentials, self._credentials
             try:
-                return function(*args, **kwargs)
+                with telemetry.span(f"aws {service}.{name}", **{"rpc.system": "aws-api"}):
+                    return function(*args, **kwargs)
             finally:
                 _speaker.credentials = before
 
@@ -158,8 +161,11 @@ class _Slot:
 class Aws:
     """The way to AWS of one home. Threads may share it."""
 
-    def __init__(self, settings: AwsSettings) -> None:
+    def __init__(self, settings: AwsSettings, *, role: str = "", session_name: str = SESSION_NAME) -> None:
+        """As the observer; or with ``role`` as that one in every account, the caller's own too."""
         self.settings = settings
+        self._role = role
+        self._session_name = session_name
         self._lock = threading.RLock()
         self._clients: OrderedDict[tuple[str, str], Any] = OrderedDict()
         self._slots: dict[str, _Slot] = {}
@@ -302,7 +308,7 @@ class Aws:
             if slot.refused is not None and time.monotonic() < slot.refused_until:
                 raise slot.refused
             slot.refused = None
-            if account == own:
+            if account == own and not self._role:
                 slot.credentials = self._chain()
                 return slot.credentials
             try:
@@ -316,7 +322,7 @@ class Aws:
                 if failure.status is not aws_errors.DENIED:
                     raise
                 slot.refused = AssumeRoleDenied(
-                    f"{account} does not let us assume {self.settings.role_name}: {failure.message}",
+                    f"{account} does not let us assume {self._role or self.settings.role_name}: {failure.message}",
                     hint=f"create the role in {account} with a trust policy that names this caller and its external id",
                 )
                 slot.refused_until = time.monotonic() + REFUSAL_SECONDS
@@ -324,9 +330,10 @@ class Aws:
             return slot.credentials
 
     def _assume(self, account: str) -> dict[str, str]:
+        role = self._role or self.settings.role_name
         arguments = {
-            "RoleArn": urns.iam("role", self.settings.role_name, account=account, partition=self.identity().partition),
-            "RoleSessionName": SESSION_NAME,
+            "RoleArn": urns.iam("role", role, account=account, partition=self.identity().partition),
+            "RoleSessionName": self._session_name,
         }
         if self.settings.external_id:
             arguments["ExternalId"] = self.settings.external_id

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
+import msgspec
 import sqlalchemy as sa
 
-from uwu.kernel import codec, graph, tables
+from uwu.kernel import codec, graph, paging, tables
 from uwu.kernel.db import upsert
 from uwu.kernel.model import Declaration, Entity, Place, Relation
 
@@ -98,6 +99,36 @@ def entities(
     if orphan is not None:
         query = query.where(t.c.orphan == orphan)
     return [_entity(row) for row in connection.execute(query)]
+
+
+class Entities(msgspec.Struct, frozen=True):
+    """One page of entities; ``after`` is where the next begins, empty on the last."""
+
+    items: list[Entity]
+    total: int
+    after: str
+
+
+def page(
+    connection: sa.Connection, *, kind: str = "", orphan: bool | None = None, limit: int = 100, after: str = ""
+) -> Entities:
+    """Entities by reference, which is by kind, namespace and name; ``kind`` in any case; ``orphan`` None for all.
+
+    ``after`` is the ``after`` of the page before. Raises ``BadInput`` for another.
+    """
+    t = tables.entities
+    behind = paging.place(after, str)
+    wheres: list[sa.ColumnElement[bool]] = []
+    if kind:
+        wheres.append(sa.func.lower(t.c.kind) == kind.lower())
+    if orphan is not None:
+        wheres.append(t.c.orphan == orphan)
+    total = graph.count(connection, t, wheres)
+    if behind is not None:
+        wheres.append(t.c.ref > behind[0])
+    rows = connection.execute(sa.select(t).where(*wheres).order_by(t.c.ref).limit(limit + 1)).all()
+    items = [_entity(row) for row in rows[:limit]]
+    return Entities(items, total, paging.cursor(rows[limit - 1].ref) if len(rows) > limit else "")
 
 
 def orphans(connection: sa.Connection) -> set[str]:

@@ -7,13 +7,14 @@ that the command line starts fast and a broken third-party domain costs only its
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import IntEnum
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Protocol
 
+from uwu.kernel.actions import Action
 from uwu.kernel.errors import Misconfigured
 from uwu.kernel.model import Change, Declaration, Difference, Evidence, Found, Resource, Severity
 
@@ -44,6 +45,9 @@ class EntityKind:
     references: Mapping[str, tuple[str, str, str]] = field(default_factory=dict[str, tuple[str, str, str]])
     """Field of ``spec`` -> (default kind of the entity it names, relation, inverse relation):
     ``{"owner": ("group", "ownedBy", "ownerOf")}``. A list field names many."""
+    check: str = ""
+    """``module:function`` (spec) -> Iterable[schema.Violation]: what a schema cannot say. An entity that does not pass
+    is refused as one that does not fit its schema: what was accepted before stays."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,63 @@ class Rule:
     title: str
     severity: Severity
     check: Callable[[Kernel, sa.Connection], Iterable[Found]]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A job that the workers ask for by themselves: every so many minutes, or daily at a time of day."""
+
+    name: str
+    """Unique: ``sync``, ``audit.checkpoint``."""
+    job: str
+    summary: str = ""
+    """What it is for, in one sentence."""
+    every_minutes: int = 0
+    """0 where ``daily`` says when, or where it is off."""
+    daily: str = ""
+    """``HH:MM``, UTC."""
+    arguments: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    when: str = ""
+    """``module:function`` (Kernel) -> bool: asked in each slot until it says that there is something to do. Without it
+    the job is asked for in every slot."""
+
+
+@dataclass(frozen=True)
+class Mends:
+    """Findings that a planner can mend. An empty tuple stands for all."""
+
+    rule: str
+    types: tuple[str, ...] = ()
+    """Resource types."""
+    paths: tuple[str, ...] = ()
+    """Attributes that differ: the first word of a finding's path."""
+
+
+@dataclass(frozen=True)
+class Planner:
+    """How drift becomes changes, and how they are applied, proven and taken back. See ``uwu.kernel.plans``.
+
+    A planner that mends findings is asked with ``{"findings": [id, ...]}`` and what ``asks`` names.
+    """
+
+    name: str
+    """Unique among all domains: ``security-group-rules``."""
+    title: str
+    plan: str
+    """``module:function`` (Kernel, Mapping) -> Plan: what would be done, from the graph as it is. It writes nothing."""
+    apply: str
+    """``module:function`` (plans.Step, PlannedChange) -> plans.Done: applies one change; it may run again after a kill
+    and then finds it done: it checks before it writes, or hands ``Step.token`` on."""
+    observe: str
+    """``module:function`` (Kernel, Sequence[urn]) -> Sequence[Problem]: observes the subjects anew: the proof.
+    A problem for each that could not be observed whole."""
+    undo: str = ""
+    """``module:function`` (Kernel, Plan, Sequence[PlannedChange] that were done) -> Plan that takes them back."""
+    mends: tuple[Mends, ...] = ()
+    asks: tuple[str, ...] = ()
+    """What it must be told beside the findings: ``owner``."""
+    in_aws: bool = False
+    """It writes to AWS, in the role of ``aws.apply_role_name``: without that role nothing of it is applied."""
 
 
 class ChangeLog(Protocol):
@@ -120,8 +181,12 @@ class Domain:
     """``module:attribute`` of a tuple of Job."""
     sync: tuple[tuple[Phase, str], ...] = ()
     """(phase, job name) that ``uwu sync`` and ``uwu sync <domain>`` run, in the order of phases."""
+    schedules: tuple[Schedule, ...] = ()
+    """Jobs that the workers ask for by themselves."""
     rules: str = ""
     """``module:attribute`` of a tuple of Rule."""
+    planners: tuple[Planner, ...] = ()
+    """How what it finds is put right."""
     evidence: str = ""
     """``module:function`` (Kernel, Connection) -> Iterable[Evidence]."""
     changes: str = ""
@@ -130,6 +195,8 @@ class Domain:
     """A module whose import puts the domain's tables into ``uwu.kernel.db.metadata``."""
     query_tables: str = ""
     """``module:function`` (Kernel) -> Mapping[name, kernel.query.Source]: more tables of ``uwu query``."""
+    actions: tuple[Action, ...] = ()
+    """What its routes let one do, beside the actions that the platform has; the names start with the domain's."""
     routes: str = ""
     """``module:attribute``: Litestar route handlers under ``/api/v1``."""
     commands: str = ""
@@ -152,8 +219,16 @@ class Client(Protocol):
         """The JSON answer of POST ``/api/v1<path>``."""
         ...
 
+    def lines(self, path: str) -> Iterator[Any]:
+        """The JSON values of the stream GET ``/api/v1<path>``, one a line, as they come."""
+        ...
+
     def run(self, job: str, arguments: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Asks for a job, shows its progress, and gives its result once it is done."""
+        ...
+
+    def start(self, path: str, body: Any) -> dict[str, Any]:
+        """As ``run``, for another path that begins a job and answers with its id."""
         ...
 
 
@@ -212,6 +287,11 @@ def rules_of(domains: Iterable[Domain]) -> list[tuple[str, Rule]]:
     return [(domain.name, rule) for domain in domains if domain.rules for rule in load(domain.rules)]
 
 
+def planners_of(domains: Iterable[Domain]) -> dict[str, tuple[Planner, Domain]]:
+    """Every planner by its name, and whose it is."""
+    return {planner.name: (planner, domain) for domain in domains for planner in domain.planners}
+
+
 def evidence_of(domains: Iterable[Domain], kernel: Kernel, connection: sa.Connection) -> Iterable[Evidence]:
     """The ownership evidence of every domain."""
     for domain in domains:
@@ -229,8 +309,9 @@ def comparers_of(domains: Iterable[Domain]) -> dict[str, tuple[Compare, Domain]]
 
 
 def kinds_of(domains: Iterable[Domain]) -> dict[str, EntityKind]:
-    """Every entity kind by its lower-case name."""
-    return {kind.kind.lower(): kind for domain in domains for kind in domain.kinds}
+    """Every entity kind by its lower-case name, the kernel's own included."""
+    own: tuple[EntityKind, ...] = load("uwu.kernel.kinds:KINDS")
+    return {kind.kind.lower(): kind for kind in (*own, *(kind for domain in domains for kind in domain.kinds))}
 
 
 def types_of(domains: Iterable[Domain]) -> dict[str, ResourceType]:
@@ -239,5 +320,6 @@ def types_of(domains: Iterable[Domain]) -> dict[str, ResourceType]:
 
 
 def health_of(domains: Iterable[Domain], kernel: Kernel) -> list[SourceHealth]:
-    """How fresh the sources of every domain are."""
-    return [health for domain in domains if domain.health for health in load(domain.health)(kernel)]
+    """How fresh the sources of every domain are, and which policies of the estate no longer fit."""
+    found = [health for domain in domains if domain.health for health in load(domain.health)(kernel)]
+    return [*found, *load("uwu.kernel.policies:health")(kernel)]

@@ -7,19 +7,20 @@ source is silent it becomes stale, never closed.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
 import sqlalchemy as sa
 
-from uwu.kernel import cause, codec, domain, tables
+from uwu.kernel import cause, codec, domain, graph, notify, paging, search, search_index, tables
 from uwu.kernel.db import ROWS_PER_WRITE, columns, to_struct, upsert
 from uwu.kernel.domain import Rule
 from uwu.kernel.errors import NotFound
-from uwu.kernel.graph import like
 from uwu.kernel.model import CellStatus, Change, Finding, FindingStatus, Found, Severity
+from uwu.kernel.notify.findings import Turn, Turned
+from uwu.kernel.notify.findings import of as findings_told
 from uwu.kernel.rules import GONE, RULES, UNDECLARED, UNOWNED
 from uwu.kernel.runtime import Kernel
 
@@ -74,6 +75,7 @@ def judge(kernel: Kernel) -> Judged:
             and known.complete_at >= fresh_since
         )
 
+    turned: dict[str, Turned] = {}
     changes = _changes(kernel, {one.subject for _, _, one in found.values()}, at)
     rows: list[dict[str, Any]] = []
     opened = stale = explained = 0
@@ -118,11 +120,25 @@ def judge(kernel: Kernel) -> Judged:
                 "closed_at": None,
             }
         )
+        if old is None:
+            turned[id] = _turned("reopened" if id in closed_before else "opened", rows[-1])
+        elif not is_fresh and old.status != FindingStatus.STALE.value:
+            turned[id] = _turned("stale", rows[-1])
     closing = [row.id for row in before.values() if row.id not in found and fresh(row.cell)]
     silent = [row.id for row in before.values() if row.id not in found and not fresh(row.cell)]
+    was = {id: dict(zip(f.columns.keys(), row, strict=True)) for id, row in before.items()}
+    turned |= {id: _turned("closed", was[id]) for id in closing}
+    turned |= {id: _turned("stale", was[id]) for id in silent if was[id]["status"] != FindingStatus.STALE.value}
+
+    def tell(connection: sa.Connection, ids: Sequence[str]) -> None:
+        told = findings_told(kernel.settings.notify, [turned[id] for id in ids if id in turned], at)
+        notify.tell(connection, *told)
+
+    rows.sort(key=lambda row: (row["owner"], row["id"]))  # an owner's come together: they are told together
     for i in range(0, len(rows), ROWS_PER_WRITE):
         with kernel.db.write() as connection:
             upsert(connection, f, rows[i : i + ROWS_PER_WRITE])
+            tell(connection, [row["id"] for row in rows[i : i + ROWS_PER_WRITE]])
     for ids, values in (
         (closing, {"status": FindingStatus.CLOSED.value, "closed_at": at}),
         (silent, {"status": FindingStatus.STALE.value}),
@@ -130,6 +146,7 @@ def judge(kernel: Kernel) -> Judged:
         for i in range(0, len(ids), ROWS_PER_WRITE):
             with kernel.db.write() as connection:
                 connection.execute(f.update().where(f.c.id.in_(ids[i : i + ROWS_PER_WRITE])).values(values))
+                tell(connection, ids[i : i + ROWS_PER_WRITE])
     return Judged(
         opened=opened,
         closed=len(closing),
@@ -137,6 +154,10 @@ def judge(kernel: Kernel) -> Judged:
         stale=stale + len(silent),
         explained=explained,
     )
+
+
+def _turned(turn: Turn, row: Mapping[str, Any]) -> Turned:
+    return Turned(turn, **{name: row[name] for name in Turned.__struct_fields__ if name != "turn"})
 
 
 def finding_id(rule: str, subject: str, path: str) -> str:
@@ -180,15 +201,21 @@ def finding(connection: sa.Connection, id: str) -> Finding:
     return to_struct(Finding, row)
 
 
+def several(connection: sa.Connection, ids: Sequence[str]) -> dict[str, Finding]:
+    """Those of ``ids`` (at most some hundreds) that there are, by id."""
+    f = tables.findings
+    rows = connection.execute(sa.select(*columns(f, Finding)).where(f.c.id.in_(ids)))
+    return {row.id: to_struct(Finding, row) for row in rows}
+
+
 class Findings(msgspec.Struct, frozen=True):
     """One page of findings; ``after`` is where the next begins, empty on the last."""
 
     items: list[Finding]
     total: int
+    """How many there are; at least so many where ``counted`` is false."""
     after: str
-
-
-_RANK = sa.case({s.value: i for i, s in enumerate(Severity)}, value=tables.findings.c.severity, else_=9)
+    counted: bool = True
 
 
 def findings(
@@ -209,15 +236,13 @@ def findings(
 ) -> Findings:
     """Findings, the most severe first, then the newest.
 
-    ``status`` is open, stale, closed, ``unresolved`` (open or stale) or all.
-    ``owner=""`` asks for those without owner, None for all. ``after`` is the ``after`` of the page before.
+    ``status`` is open, stale, closed, ``unresolved`` (open or stale) or all. ``text`` is looked for in titles and
+    subjects. ``owner=""`` asks for those without owner, None for all. ``after`` is the ``after`` of the page before.
+    Raises ``BadInput`` for another.
     """
     f = tables.findings
-    wheres: list[sa.ColumnElement[bool]] = []
-    if status == "unresolved":
-        wheres.append(f.c.status != FindingStatus.CLOSED.value)
-    elif status and status != "all":
-        wheres.append(f.c.status == status)
+    behind = paging.place(after, int, datetime, str)
+    wheres = [_status(status)]
     for column, value in (
         (f.c.severity, severity),
         (f.c.rule, rule),
@@ -231,25 +256,40 @@ def findings(
             wheres.append(column == value)
     if owner is not None:
         wheres.append(f.c.owner == owner)
+    many = False
     if text:
-        wheres.append(sa.func.lower(f.c.title).like(like(text), escape="\\"))
-    total = connection.execute(sa.select(sa.func.count()).select_from(f).where(*wheres)).scalar_one()
-    offset = int(after) if after.isdigit() else 0
-    query = (
-        sa.select(*columns(f, Finding))
-        .where(*wheres)
-        .order_by(_RANK, f.c.opened_at.desc(), f.c.id)
-        .offset(offset)
-        .limit(limit)
-    )
-    items = [to_struct(Finding, row) for row in connection.execute(query)]
-    end = offset + len(items)
-    return Findings(items, total, str(end) if end < total else "")
+        where, many = search.holding(connection, "finding", text)
+        wheres.append(where)
+    total = graph.count(connection, f, wheres, most=search.COUNTED if many else None)
+    rank = search_index.RANK
+    if behind is not None:
+        at, later = (
+            behind[0],
+            sa.or_(f.c.opened_at < behind[1], sa.and_(f.c.opened_at == behind[1], f.c.id > behind[2])),
+        )
+        wheres.append(sa.and_(rank >= at, sa.or_(rank > at, later)))
+    # first which, then all of them: what is sorted has no JSON in it
+    chosen = sa.select(f.c.id, rank.label("rank"), f.c.opened_at).where(*wheres)
+    chosen = chosen.order_by(rank, f.c.opened_at.desc(), f.c.id).limit(limit + 1)
+    found = connection.execute(chosen).all()
+    ids = [row.id for row in found[:limit]]
+    held = several(connection, ids)
+    end = paging.cursor(found[limit - 1].rank, found[limit - 1].opened_at, ids[-1]) if len(found) > limit else ""
+    return Findings([held[id] for id in ids], total, end, counted=not many or total < search.COUNTED)
+
+
+def _status(status: str) -> sa.ColumnElement[bool]:
+    f = tables.findings
+    if status == "unresolved":
+        return search_index.UNRESOLVED
+    if status in {FindingStatus.OPEN.value, FindingStatus.STALE.value}:
+        return sa.and_(search_index.UNRESOLVED, f.c.status == status)  # the first lets it use their index
+    return f.c.status == status if status and status != "all" else sa.true()
 
 
 def counts(connection: sa.Connection) -> dict[str, int]:
     """Unresolved findings by severity."""
     f = tables.findings
-    query = sa.select(f.c.severity, sa.func.count()).where(f.c.status != FindingStatus.CLOSED.value)
+    query = sa.select(f.c.severity, sa.func.count()).where(search_index.UNRESOLVED)
     found = {row[0]: row[1] for row in connection.execute(query.group_by(f.c.severity))}
     return {severity.value: found.get(severity.value, 0) for severity in Severity}

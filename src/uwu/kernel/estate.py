@@ -16,7 +16,7 @@ from typing import Any, cast
 
 import msgspec
 
-from uwu.kernel import codec, documents, schema
+from uwu.kernel import codec, documents, domain, schema
 from uwu.kernel.documents import Document, Step
 from uwu.kernel.domain import EntityKind
 from uwu.kernel.envelope import ENVELOPE
@@ -215,6 +215,7 @@ class _Loader:
             return
         envelope = cast("dict[str, Any]", value)
         before = len(self.problems)
+        written = envelope.get("spec")
         for part in ("metadata", "spec"):
             if part in envelope:
                 envelope[part] = self._substitute(envelope[part], (part,), document, path, root)
@@ -226,6 +227,8 @@ class _Loader:
             if "spec" not in envelope and kind.schema.get("required"):
                 self._problem("schema", "spec is missing", document.place(), "add spec: with the fields of the kind")
             self._check(document, envelope.get("spec", {}), kind.schema, ("spec",))
+            if kind.check and len(self.problems) == before:
+                self._check_further(document, envelope["spec"], written, kind)
         if kind is None or len(self.problems) > before:
             self._reject(document, envelope)
             return
@@ -262,6 +265,19 @@ class _Loader:
     def _check(self, document: Document, value: Any, against: Mapping[str, Any], path: tuple[Step, ...]) -> None:
         for found in schema.check(value, against, path):
             self._problem("schema", found.message, document.place(found.path), found.hint)
+
+    def _check_further(self, document: Document, spec: Any, written: Any, kind: EntityKind) -> None:
+        """What the kind's own check says. A line within a text is one of the file where the text stands in it."""
+        for found in domain.load(kind.check)(spec):
+            line = document.line_of(("spec", *found.path))
+            whole = cast("dict[Any, Any]", written) if isinstance(written, dict) else {}
+            value: Any = whole.get(found.path[0]) if found.path else None
+            if found.line and isinstance(value, str):
+                line += found.line if value.rstrip().count("\n") else 0
+                self._problem(kind.kind.lower(), found.message, f"{document.file}:{line}", found.hint)
+            else:
+                within = f" (line {found.line} of its text)" if found.line else ""
+                self._problem(kind.kind.lower(), found.message + within, f"{document.file}:{line}", found.hint)
 
     def _reject(self, document: Document, envelope: Mapping[str, Any]) -> None:
         """What was accepted from here before, under this name or in this file, stays as it was."""

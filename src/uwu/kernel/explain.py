@@ -91,7 +91,7 @@ def explain(kernel: Kernel, subject: str) -> Story:
     type = shape.type if shape is not None else declarations[0].type if declarations else ""
     known = domain.types_of(kernel.domains).get(type)
     account = shape.account if shape is not None else urns.account_of(subject) or (covered.account if covered else "")
-    told = [Told(one, _sentences(one)) for one in found]
+    told = [Told(one, _sentences(kernel, one)) for one in found]
     story = Story(
         subject=subject,
         title=_title(subject, resource, last, entity, declarations),
@@ -114,6 +114,16 @@ def explain(kernel: Kernel, subject: str) -> Story:
         sentences=[],
     )
     return msgspec.structs.replace(story, sentences=summary(story))
+
+
+def mend_command(kernel: Kernel, finding: Finding) -> str:
+    """The command that plans the mending of ``finding``; empty where no planner can, or could not be applied."""
+    from uwu.kernel.plans import mender_of
+
+    mender = mender_of(kernel.domains, finding)
+    if mender is None or (mender.in_aws and not kernel.settings.aws.apply_role_name):
+        return ""
+    return " ".join(["uwu plan mend", finding.id, *(f"--{name} {name.upper()}" for name in mender.asks)])
 
 
 def _covered(connection: sa.Connection, cell: str) -> Covered | None:
@@ -163,7 +173,7 @@ def _happened(change: Change) -> Sentence:
     return Sentence("happened", f"{who(change)} called {change.name}{through}{chain}.", [_event(change)], change.at)
 
 
-def _sentences(finding: Finding) -> list[Sentence]:
+def _sentences(kernel: Kernel, finding: Finding) -> list[Sentence]:
     told: list[Sentence] = []
     if finding.cause is not None:
         told.append(_happened(finding.cause))
@@ -171,8 +181,7 @@ def _sentences(finding: Finding) -> list[Sentence]:
         told.append(
             Sentence("declared", f"Declared in {finding.place}.", [Source("state", finding.place, finding.place)])
         )
-    if finding.remedy:
-        told.append(Sentence("fix", finding.remedy))
+    told += [Sentence("fix", way) for way in (mend_command(kernel, finding), finding.remedy) if way]
     return told
 
 
@@ -259,5 +268,4 @@ def _owned(story: Story) -> Sentence | None:
 
 
 def _fix(story: Story) -> Sentence | None:
-    fixes = [one.finding.remedy for one in story.findings if one.finding.remedy]
-    return Sentence("fix", fixes[0]) if fixes else None
+    return next((sentence for one in story.findings for sentence in one.sentences if sentence.about == "fix"), None)

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeGuard
 
 import msgspec
 import sqlalchemy as sa
 
-from uwu.kernel import codec, tables
+from uwu.kernel import codec, paging, search, tables
 from uwu.kernel.db import columns, to_struct, upsert
 from uwu.kernel.model import CellStatus, Outcome, Relation, Resource
 
@@ -254,7 +254,7 @@ def _chunks(values: Sequence[str]) -> Iterable[Sequence[str]]:
 
 
 def _observed() -> sa.Select[*tuple[Any, ...]]:
-    r, c, o = tables.resources, tables.coverage, tables.ownership
+    r, c = tables.resources, tables.coverage
     return sa.select(
         r.c.urn,
         r.c.type,
@@ -269,8 +269,8 @@ def _observed() -> sa.Select[*tuple[Any, ...]]:
         r.c.changed_at,
         c.c.complete_at,
         sa.func.coalesce(c.c.status, CellStatus.STALE.value),
-        sa.func.coalesce(o.c.owner, ""),
-    ).select_from(r.outerjoin(c, c.c.cell == r.c.cell).outerjoin(o, o.c.subject == r.c.urn))
+        r.c.owner,
+    ).select_from(r.outerjoin(c, c.c.cell == r.c.cell))
 
 
 def resource(connection: sa.Connection, urn: str) -> Observed | None:
@@ -286,7 +286,13 @@ class Page(msgspec.Struct, frozen=True):
 
     items: list[Observed]
     total: int
+    """How many there are; at least so many where ``counted`` is false."""
     after: str
+    counted: bool = True
+
+
+_SORTED_AT_MOST = 10_000
+"""Of more rows than this the first by name are read from the index of names rather than all of them sorted."""
 
 
 def find(
@@ -302,29 +308,50 @@ def find(
 ) -> Page:
     """Resources without attributes, by name then urn. ``owner=""`` asks for the unowned, None for all.
 
-    ``after`` is the urn of the last item of the page before.
+    ``text`` is looked for in names, urns and tags. ``after`` is the ``after`` of the page before.
+    Raises ``BadInput`` for another.
     """
-    r, o = tables.resources, tables.ownership
+    r = tables.resources
+    behind = paging.place(after, str, str)
     wheres: list[sa.ColumnElement[bool]] = []
-    for column, value in ((r.c.type, type), (r.c.account, account), (r.c.region, region)):
-        if value:
+    for column, value in ((r.c.type, type), (r.c.account, account), (r.c.region, region), (r.c.owner, owner)):
+        if value or (column is r.c.owner and value is not None):
             wheres.append(column == value)
-    if owner is not None:
-        wheres.append(sa.func.coalesce(o.c.owner, "") == owner)
+    many = False
     if text:
-        needle = like(text)
-        wheres.append(
-            sa.or_(sa.func.lower(r.c.name).like(needle, escape="\\"), sa.func.lower(r.c.urn).like(needle, escape="\\"))
-        )
-    joined = r.outerjoin(o, o.c.subject == r.c.urn)
-    total = connection.execute(sa.select(sa.func.count()).select_from(joined).where(*wheres)).scalar_one()
-    query = _observed().where(*wheres)
-    if after:
-        name = sa.select(r.c.name).where(r.c.urn == after).scalar_subquery()
-        query = query.where(sa.tuple_(r.c.name, r.c.urn) > sa.tuple_(sa.func.coalesce(name, ""), after))
+        where, many = search.holding(connection, "resource", text)
+        wheres.append(where)
+    total = count(connection, r, wheres, most=search.COUNTED if many else None)
+    query = _observed()
+    if total > _SORTED_AT_MOST and not text:
+        # an index of the filter would give thousands of rows to sort: as an expression it is none
+        wheres = [sa.func.coalesce(where.left, "") == where.right for where in wheres if _is_comparison(where)]
+    query = query.where(*wheres)
+    if behind is not None:
+        query = query.where(sa.tuple_(r.c.name, r.c.urn) > sa.tuple_(*behind))
     rows = connection.execute(query.order_by(r.c.name, r.c.urn).limit(limit + 1)).all()
     items = [Observed(*row) for row in rows[:limit]]
-    return Page(items, total, items[-1].urn if len(rows) > limit else "")
+    end = paging.cursor(items[-1].name, items[-1].urn) if len(rows) > limit else ""
+    return Page(items, total, end, counted=not many or total < search.COUNTED)
+
+
+def _is_comparison(where: sa.ColumnElement[bool]) -> TypeGuard[sa.BinaryExpression[bool]]:
+    return isinstance(where, sa.BinaryExpression)
+
+
+def count(
+    connection: sa.Connection,
+    table: sa.FromClause,
+    wheres: Sequence[sa.ColumnElement[bool]],
+    *,
+    most: int | None = None,
+) -> int:
+    """How many rows of ``table`` there are; counting ends at ``most``."""
+    rows = sa.select(sa.func.count()).select_from(table).where(*wheres)
+    if most is not None:
+        some = sa.select(sa.literal(1)).select_from(table).where(*wheres).limit(most).subquery()
+        rows = sa.select(sa.func.count()).select_from(some)
+    return connection.execute(rows).scalar_one()
 
 
 def like(text: str) -> str:
@@ -335,9 +362,29 @@ def like(text: str) -> str:
 
 def history(connection: sa.Connection, urn: str, *, limit: int = 100) -> list[Version]:
     """The versions of ``urn``, newest first."""
+    return versions(connection, urn, limit=limit).items
+
+
+class Versions(msgspec.Struct, frozen=True):
+    """One page of a resource's versions; ``after`` is where the next begins, empty on the last."""
+
+    items: list[Version]
+    after: str
+
+
+def versions(connection: sa.Connection, urn: str, *, limit: int = 100, after: str = "") -> Versions:
+    """The versions of ``urn``, newest first.
+
+    ``after`` is the ``after`` of the page before. Raises ``BadInput`` for another.
+    """
     v = tables.versions
+    behind = paging.place(after, int)
     query = sa.select(*columns(v, Version)).where(v.c.urn == urn)
-    return [Version(*row) for row in connection.execute(query.order_by(v.c.version.desc()).limit(limit))]
+    if behind is not None:
+        query = query.where(v.c.version < behind[0])
+    rows = connection.execute(query.order_by(v.c.version.desc()).limit(limit + 1)).all()
+    items = [Version(*row) for row in rows[:limit]]
+    return Versions(items, paging.cursor(items[-1].version) if len(rows) > limit else "")
 
 
 def as_of(connection: sa.Connection, urn: str, at: datetime) -> Version | None:
@@ -379,6 +426,45 @@ def coverage(
     if incomplete:
         query = query.where(c.c.status != CellStatus.COMPLETE.value)
     return [to_struct(Covered, row) for row in connection.execute(query)]
+
+
+class Cells(msgspec.Struct, frozen=True):
+    """One page of the coverage ledger; ``after`` is where the next begins, empty on the last."""
+
+    items: list[Covered]
+    total: int
+    after: str
+
+
+def cells(
+    connection: sa.Connection,
+    *,
+    account: str = "",
+    type: str = "",
+    status: str = "",
+    incomplete: bool = False,
+    limit: int = 100,
+    after: str = "",
+) -> Cells:
+    """Cells by account, type and cell. ``incomplete`` leaves out the complete ones.
+
+    ``after`` is the ``after`` of the page before. Raises ``BadInput`` for another.
+    """
+    c = tables.coverage
+    behind = paging.place(after, str, str, str)
+    wheres = [column == value for column, value in ((c.c.account, account), (c.c.type, type)) if value]
+    if status:
+        wheres.append(c.c.status == status)
+    if incomplete:
+        wheres.append(c.c.status != CellStatus.COMPLETE.value)
+    total = count(connection, c, wheres)
+    if behind is not None:
+        wheres.append(sa.tuple_(c.c.account, c.c.type, c.c.cell) > sa.tuple_(*behind))
+    query = sa.select(*columns(c, Covered)).where(*wheres).order_by(c.c.account, c.c.type, c.c.cell).limit(limit + 1)
+    found = [to_struct(Covered, row) for row in connection.execute(query)]
+    items = found[:limit]
+    last = items[-1] if len(found) > limit else None
+    return Cells(items, total, paging.cursor(last.account, last.type, last.cell) if last is not None else "")
 
 
 def account_names(connection: sa.Connection) -> dict[str, str]:

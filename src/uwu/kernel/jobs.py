@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import msgspec
 import sqlalchemy as sa
 
-from uwu.kernel import codec, tables
+from uwu.kernel import codec, paging, tables, telemetry
 from uwu.kernel.db import Database, columns, to_struct, upsert
 from uwu.kernel.errors import BadInput, Conflict, NotFound, Problem
 
@@ -130,18 +130,50 @@ def job(connection: sa.Connection, id: str) -> JobRecord:
     return to_struct(JobRecord, row)
 
 
+class JobPage(msgspec.Struct, frozen=True):
+    """One page of jobs; ``after`` is where the next begins, empty on the last."""
+
+    items: list[JobRecord]
+    after: str
+
+
 def jobs(
     connection: sa.Connection, *, status: str = "", name: str = "", parent: str = "", limit: int = 50
 ) -> list[JobRecord]:
-    """Jobs, newest first: those that were asked for, or with ``parent`` the children of one."""
+    """The first ``page`` of jobs."""
+    return page(connection, status=status, name=name, parent=parent, limit=limit).items
+
+
+def page(
+    connection: sa.Connection,
+    *,
+    status: str = "",
+    name: str = "",
+    parent: str = "",
+    limit: int = 50,
+    after: str = "",
+) -> JobPage:
+    """Jobs, newest first: those that were asked for, or with ``parent`` the children of one.
+
+    ``after`` is the ``after`` of the page before. Raises ``BadInput`` for another.
+    """
     table = tables.jobs
+    behind = paging.place(after, datetime, str)
     query = sa.select(*columns(table, JobRecord)).where(table.c.parent == parent)
     if status:
         query = query.where(table.c.status == status)
     if name:
         query = query.where(table.c.name == name)
-    query = query.order_by(table.c.created_at.desc(), table.c.id.desc()).limit(limit)
-    return [to_struct(JobRecord, row) for row in connection.execute(query)]
+    if behind is not None:
+        at, id = behind
+        query = query.where(
+            table.c.created_at <= at,
+            sa.or_(table.c.created_at < at, sa.and_(table.c.created_at == at, table.c.id < id)),
+        )
+    query = query.order_by(table.c.created_at.desc(), table.c.id.desc()).limit(limit + 1)
+    found = [to_struct(JobRecord, row) for row in connection.execute(query)]
+    last = found[limit - 1] if len(found) > limit else None
+    return JobPage(found[:limit], paging.cursor(last.created_at, last.id) if last is not None else "")
 
 
 def log(connection: sa.Connection, id: str, *, after_line: int = 0, limit: int = 1000) -> list[LogLine]:
@@ -233,6 +265,14 @@ def _active(connection: sa.Connection, id: str) -> tuple[JobRecord, ...]:
     return tuple(record for record in found if record.total or record.stage)
 
 
+def key_of(name: str, arguments: Arguments) -> str:
+    """The key under which a run of this job and arguments is asked for once, not twice at the same time.
+
+    One sync at a time, whatever it covers: two would observe the same cells and judge each other's halves.
+    """
+    return "one" if name == "sync" else codec.digest(dict(arguments))
+
+
 class Jobs:
     """The port for a process that asks for jobs and does not run them. Threads may share it."""
 
@@ -265,6 +305,7 @@ class Jobs:
             "depth": 0,
             "requested_by": requested_by,
             "created_at": codec.iso(codec.now()),
+            "carried": telemetry.carried(),
         }
         wanted = id or codec.new_id("job")
         while True:

@@ -116,10 +116,14 @@ def owner_of(connection: sa.Connection, subject: str) -> Owned | None:
 
 def share_owned(connection: sa.Connection) -> tuple[int, int]:
     """(owned, all) resources that someone could own."""
-    r, o = tables.resources, tables.ownership
-    joined = r.outerjoin(o, o.c.subject == r.c.urn)
-    query = sa.select(
-        sa.func.coalesce(sa.func.sum(sa.case((sa.func.coalesce(o.c.owner, "") != "", 1), else_=0)), 0), sa.func.count()
-    )
-    owned, total = connection.execute(query.select_from(joined).where(r.c.managed_by != "aws")).one()
-    return int(owned), int(total)
+    r = tables.resources
+
+    def number(*where: sa.ColumnElement[bool]) -> sa.ScalarSelect[int]:
+        return sa.select(sa.func.count()).select_from(r).where(*where).scalar_subquery()
+
+    # all less AWS's own less the unowned: each is counted from an index, which "not AWS's own and owned" is not
+    unowned, own = r.c.owner == UNOWNED, r.c.managed_by == "aws"
+    every, nobodys, aws, both = connection.execute(
+        sa.select(number(), number(unowned), number(own), number(own, unowned))
+    ).one()
+    return every - aws - nobodys + both, every - aws

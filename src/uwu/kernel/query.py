@@ -15,7 +15,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -112,9 +112,11 @@ def run(
     max_rows: int | None = None,
     timeout_seconds: float | None = None,
     memory_mb: int | None = None,
+    check: Callable[[str], None] | None = None,
 ) -> Result:
     """The answer to one read-only statement; limits default to the settings' ``query`` section.
 
+    ``check`` is asked about each table that the statement names and raises where that one may not be read.
     Raises ``BadInput`` with one of the codes ``query-syntax``, ``query-forbidden``, ``query-unknown-table``,
     ``query-unknown-column``, ``query-invalid``, ``query-timeout``, ``query-memory``.
     """
@@ -139,6 +141,8 @@ def run(
         streams: list[bytes] = []
         columns: set[str] = set()
         for name in named:
+            if check is not None:
+                check(name)
             loaded = _loaded(kernel, known[name])
             columns.update(column.name for column in loaded.columns)
             _give(request, streams, name, loaded)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import sqlalchemy as sa
 from dbos import DBOS, WorkflowStatus
 
-from uwu.kernel import codec, tables
+from uwu.kernel import codec, tables, telemetry
 from uwu.kernel.db import ROWS_PER_WRITE, upsert
 from uwu.kernel.domain import load
 from uwu.kernel.errors import BadInput, Problem, UwuError
@@ -76,7 +76,8 @@ class JobRun:
         def body() -> dict[str, Any]:
             self._in_step = True
             try:
-                return {"value": _plain(function(*args))}
+                with telemetry.span(f"step {label}"):
+                    return {"value": _plain(function(*args))}
             except Exception as error:  # whatever a step raises is its outcome: recorded once, raised ever after
                 fresh.append(error)
                 return _recorded(error)
@@ -111,6 +112,7 @@ class JobRun:
                     "depth": depth,
                     "requested_by": self._ticket["requested_by"],
                     "created_at": asked,
+                    "carried": telemetry.carried(),
                 },
             )
             for key, given in zip(keys, arguments, strict=True)

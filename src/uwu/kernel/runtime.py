@@ -14,8 +14,10 @@ from uwu.kernel.settings import Settings
 
 if TYPE_CHECKING:
     from uwu.kernel.aws import Aws
+    from uwu.kernel.identity.resolve import Identities
     from uwu.kernel.jobs import Jobs
     from uwu.kernel.lake import Lake
+    from uwu.kernel.policies import Policies
 
 
 class Kernel:
@@ -36,7 +38,11 @@ class Kernel:
 
     @cached_property
     def db(self) -> Database:
-        return Database(self.settings.state_url)
+        from uwu.kernel import sight
+
+        database = Database(self.settings.state_url)
+        sight.watch(database.engine)
+        return database
 
     @cached_property
     def lake(self) -> Lake:
@@ -58,11 +64,27 @@ class Kernel:
         return Jobs(self)
 
     @cached_property
+    def identities(self) -> Identities:
+        """Who shows a token or a session."""
+        from uwu.kernel.identity.resolve import Identities
+
+        return Identities(self)
+
+    @cached_property
+    def policies(self) -> Policies:
+        """What decides who may do what."""
+        from uwu.kernel.policies import Policies
+
+        return Policies(self)
+
+    @cached_property
     def change_log(self) -> ChangeLog | None:
         """The port to who changed what; None where no domain provides it."""
+        from uwu.kernel import sight
+
         for domain in self.domains:
             if domain.changes:
-                return domains_.load(domain.changes)(self)
+                return sight.SeenLog(self, domains_.load(domain.changes)(self))
         return None
 
     def domain(self, name: str) -> Domain | None:

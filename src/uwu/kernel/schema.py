@@ -22,6 +22,8 @@ class Violation(msgspec.Struct, frozen=True):
     path: Path
     message: str
     hint: str = ""
+    line: int = 0
+    """The line within a text of several lines, from 1; 0 for the whole value."""
 
 
 _ANNOTATIONS = frozenset({"title", "description", "examples", "default", "$schema", "$id", "$comment"})

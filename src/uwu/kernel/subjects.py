@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 import sqlalchemy as sa
 
-from uwu.kernel import search, tables, urns
+from uwu.kernel import search, search_index, tables, urns
 from uwu.kernel.errors import BadInput, NotFound
 from uwu.kernel.graph import like
 
@@ -14,7 +16,7 @@ def resolve(connection: sa.Connection, text: str) -> str:
 
     Raises ``BadInput`` (code ``subject-ambiguous``) where it names several, ``NotFound`` where none.
     """
-    text = text.strip()
+    text = text.strip().replace("\0", "")  # which PostgreSQL takes in no text
     r, v, d, e, f = tables.resources, tables.versions, tables.declarations, tables.entities, tables.findings
     urn = urns.canonical(text)
     for query in (
@@ -27,19 +29,27 @@ def resolve(connection: sa.Connection, text: str) -> str:
         exact = connection.scalars(query.limit(1)).first()
         if exact is not None:
             return exact
-    ends = like(text)[:-1]
+    lower = text.lower()
+    last = re.split("[:/]", lower)[-1]
+    dialect = connection.dialect.name
+
+    def ends(urn: sa.ColumnElement[str], name: str) -> sa.ColumnElement[bool]:
+        """The urn ends in the text: found by its last part, which is indexed."""
+        whole = sa.func.lower(urn)
+        suffixed = sa.or_(*(whole.like(f"%{sep}{like(lower)[1:-1]}", escape="\\") for sep in (":", "/")))
+        return sa.and_(search_index.tail(dialect, name) == last, suffixed) if last else sa.false()
+
     for query in (
-        sa.select(r.c.urn).where(
-            sa.or_(
-                sa.func.lower(r.c.name) == text.lower(),
-                *(sa.func.lower(r.c.urn).like(f"{ends[:1]}{sep}{ends[1:]}", escape="\\") for sep in (":", "/")),
-            )
+        sa.union(
+            sa.select(r.c.urn).where(sa.func.lower(r.c.name) == lower),
+            sa.select(r.c.urn).where(ends(r.c.urn, "resources.urn")),
         ),
-        sa.select(e.c.ref).where(sa.func.lower(e.c.name) == text.lower()),
-        sa.select(d.c.urn).where(d.c.urn != "", sa.or_(d.c.address == text, d.c.id == text)),
-        sa.select(d.c.urn).where(
-            sa.or_(*(sa.func.lower(d.c.urn).like(f"{ends[:1]}{sep}{ends[1:]}", escape="\\") for sep in (":", "/")))
+        sa.select(e.c.ref).where(sa.func.lower(e.c.name) == lower),
+        sa.union(
+            sa.select(d.c.urn).where(d.c.urn != "", d.c.address == text),
+            sa.select(d.c.urn).where(d.c.urn != "", d.c.id == text),
         ),
+        sa.select(d.c.urn).where(ends(d.c.urn, "declarations.urn")),
     ):
         some = sorted(set(connection.scalars(query.limit(50))))
         if len(some) == 1:

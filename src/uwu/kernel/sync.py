@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from uwu.kernel import codec, drift, ownership
+from uwu.kernel import codec, drift, entropy, ownership
 from uwu.kernel.domain import Domain
 from uwu.kernel.errors import BadInput
 from uwu.kernel.jobs import Job, Run
@@ -39,7 +39,9 @@ def _settle(kernel: Kernel) -> Any:
 
 
 def _judge(kernel: Kernel) -> Any:
-    return codec.builtins(drift.judge(kernel))
+    judged = drift.judge(kernel)
+    whole = entropy.record(kernel)
+    return {**codec.builtins(judged), "entropy": whole.entropy if whole is not None else None}
 
 
 JOBS = (Job("sync", _sync, concurrency=1),)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import logging
 import threading
 import time
@@ -15,7 +14,7 @@ import sqlalchemy as sa
 from dbos import DBOS
 from sqlalchemy import exc
 
-from uwu.kernel import codec, domain, jobs, runs, tables, workers
+from uwu.kernel import codec, domain, jobs, parts, runs, schedules, tables, telemetry, workers
 from uwu.kernel.errors import Conflict, Problem, Unavailable, UwuError
 from uwu.kernel.jobs import Job, JobRecord
 from uwu.kernel.jobs_dbos import WORKFLOW, Store, active_runs
@@ -51,13 +50,18 @@ class Worker:
         *,
         jobs: Mapping[str, Job] | None = None,
         wait: Callable[[], bool] | None = None,
+        scheduling: bool = False,
     ) -> None:
-        """``jobs`` instead of the installed ones. ``wait``: see ``workers.claim``."""
+        """``jobs`` instead of the installed ones. ``wait``: see ``workers.claim``.
+
+        ``scheduling``: it also asks for what schedules say, as the worker of a server does.
+        """
         self.kernel = kernel
         self.executor_id = ""
         self.lost = threading.Event()
         """Set when our jobs are another's now: the process must end."""
         self._wait = wait
+        self._scheduling = scheduling
         self._jobs = dict(installed(kernel) if jobs is None else jobs)
         self._limits: dict[tuple[str, int], threading.BoundedSemaphore] = {}
         self._stopping = threading.Event()
@@ -65,7 +69,7 @@ class Worker:
         self._dbos: DBOS | None = None
         self._slot: workers.Slot | None = None
         self._heart: workers.Heart | None = None
-        self._thread: threading.Thread | None = None
+        self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
         """Takes a slot and begins to run what is queued and what was left unfinished.
@@ -105,8 +109,12 @@ class Worker:
         self._heart.start()
         self._dbos = DBOS(config=self.store.config(self.executor_id))
         DBOS.launch()
-        self._thread = threading.Thread(target=self._keep, name="uwu-worker-heart", daemon=True)
-        self._thread.start()
+        self._threads = [threading.Thread(target=self._keep, name="uwu-worker-heart", daemon=True)]
+        if self._scheduling:
+            # a thread of its own: what a domain asks before a run may be slow, and the heart must not wait for it
+            self._threads.append(threading.Thread(target=self._schedule, name="uwu-worker-schedules", daemon=True))
+        for thread in self._threads:
+            thread.start()
 
     @property
     def store(self) -> Store:
@@ -132,8 +140,8 @@ class Worker:
             time.sleep(0.02)
         # with everything parked there is nothing for DBOS to wait for; with a step in flight waiting has been done
         DBOS.destroy(workflow_completion_timeout_sec=0)
-        if self._thread is not None:
-            self._thread.join(timeout=5)
+        for thread in self._threads:
+            thread.join(timeout=5)
         rested = self._rests()
         if rested and self._heart is not None and not self.lost.is_set():
             try:
@@ -180,6 +188,10 @@ class Worker:
 
     def run(self, id: str, ticket: dict[str, Any]) -> dict[str, Any]:
         """Runs one job to its outcome: ``{"result": ...}`` or ``{"problem": ...}``."""
+        with telemetry.job(id, str(ticket["name"]), ticket.get("carried") or {}):
+            return self._run(id, ticket)
+
+    def _run(self, id: str, ticket: dict[str, Any]) -> dict[str, Any]:
         self.checkpoint()
         name, run = str(ticket["name"]), JobRun(self, id, ticket)
         job = self._jobs.get(name)
@@ -253,6 +265,14 @@ class Worker:
             except (UwuError, exc.SQLAlchemyError) as error:
                 _log.warning("the worker's housekeeping failed and is tried again: %s", error)
 
+    def _schedule(self) -> None:
+        """Asks for what is due, until the worker stops."""
+        while not self._stopping.wait(schedules.CHECK_SECONDS):
+            try:
+                schedules.check(self.kernel)
+            except (UwuError, exc.SQLAlchemyError) as error:
+                _log.warning("the schedules could not be looked at and are again: %s", error)
+
     def _is_busy(self) -> bool:
         query = sa.select(tables.jobs.c.id).where(
             tables.jobs.c.parent == "", tables.jobs.c.status.in_(("queued", "running"))
@@ -319,5 +339,4 @@ class Worker:
 
 def installed(kernel: Kernel) -> dict[str, Job]:
     """Every job of the kernel and of the domains of ``kernel``, by its name."""
-    own: tuple[Job, ...] = importlib.import_module("uwu.kernel.sync").JOBS
-    return {**{job.name: job for job in own}, **domain.jobs_of(kernel.domains)}
+    return {**parts.jobs(), **domain.jobs_of(kernel.domains)}

@@ -25,6 +25,8 @@ from uwu.sim.terraform import Stack
 Progress = Callable[[str, int, int], None]
 
 OBSERVER = "uwu-observer"
+APPLIER = "uwu-applier"
+"""The role that applies plans; the observer's only reads."""
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing"}
 """What moto takes for the management account's."""
 
@@ -162,7 +164,7 @@ class _Builder:
         stack = self._stack(f"baseline-{account.name}", "platform", "core", account.id, HOME_REGION)
         pipeline = self._pipeline(stack, "platform", {"managed-by": "terraform", "environment": account.environment})
         principal = {"AWS": f"arn:aws:iam::{management}:root"}
-        for role in (OBSERVER, "ci-deployer", "operator"):
+        for role in (OBSERVER, APPLIER, "ci-deployer", "operator"):
             pipeline.role(role, principal, label=role.replace("-", "_"))
         if account.id == management:
             pipeline.role(
@@ -318,8 +320,12 @@ def write_home(home: Path, organisation: Organisation) -> None:
                 "[aws]",
                 f"endpoint_url = {quoted(organisation.endpoint_url)}",
                 f"role_name = {quoted(OBSERVER)}",
+                f"apply_role_name = {quoted(APPLIER)}",
                 f"home_region = {quoted(HOME_REGION)}",
                 f"regions = {quoted(organisation.regions)}",
+                "",
+                "[schedule]",
+                "sync_minutes = 0",
                 "",
             ]
         )

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from litestar.testing import TestClient
 
-from tests.app.console import world
+from tests.app.console import lively, world
 from tests.app.console.server import client as client_of
 from uwu.kernel.runtime import Kernel
 
@@ -22,6 +22,18 @@ def filled(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> I
     shutil.copy(sqlite_template, home / "state.db")
     kernel = world.open_kernel(home)
     world.fill(kernel)
+    yield kernel
+    kernel.close()
+
+
+@pytest.fixture(scope="session")
+def lively_kernel(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kernel]:
+    """A kernel whose world has a past, jobs and saved views; tests only read it."""
+    home = tmp_path_factory.mktemp("lively")
+    shutil.copy(sqlite_template, home / "state.db")
+    kernel = lively.open_kernel(home)
+    world.fill(kernel)
+    lively.enliven(kernel)
     yield kernel
     kernel.close()
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from uwu.domains.catalog import cli
+from uwu.kernel.domain import Client
 
 GOOD = "apiVersion: backstage.io/v1alpha1\nkind: Group\nmetadata: {name: payments}\nspec: {type: team, children: []}\n"
 BAD = "apiVersion: backstage.io/v1alpha1\nkind: Grop\nmetadata: {name: x}\nspec: {}\n"
@@ -35,7 +37,7 @@ def test_validate_passes_on_warnings_alone(tmp_path: Path) -> None:
     assert cli.validate(tmp_path / "nowhere").exit_code == 1
 
 
-class Api:
+class Api(Client):
     """Answers of the API by path."""
 
     def __init__(self, **answers: Any) -> None:
@@ -47,6 +49,12 @@ class Api:
         return self.answers[path.strip("/")]
 
     def post(self, path: str, body: Any = None) -> Any:
+        raise NotImplementedError(path, body)
+
+    def lines(self, path: str) -> Iterator[Any]:
+        raise NotImplementedError(path)
+
+    def start(self, path: str, body: Any) -> dict[str, Any]:
         raise NotImplementedError(path, body)
 
     def run(self, job: str, arguments: Any = None) -> dict[str, Any]:
@@ -64,7 +72,7 @@ ENTITY = {
 
 
 def test_list_and_show() -> None:
-    api = Api(entities=[ENTITY])
+    api = Api(entities={"items": [ENTITY], "total": 1, "after": ""})
     assert cli.list_("component", client=api).text == "component:default/checkout  payments  estate/a.yaml:7"
     assert api.asked == [("/entities", {"kind": "component", "orphan": None, "limit": 500})]
     ref = "component:default/checkout"

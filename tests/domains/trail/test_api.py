@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,12 @@ from litestar.testing import TestClient
 from tests.domains.trail.test_ingest import SG, take, write
 from uwu.domains.trail import DOMAIN, api, cli, ingest
 from uwu.kernel import codec, domain, query
+from uwu.kernel.domain import Client
 from uwu.kernel.errors import BadInput, NotFound, UwuError
 from uwu.kernel.runtime import Kernel
 
 
-class Direct:
+class Direct(Client):
     """A command's client on handlers alone; a job runs at once."""
 
     def __init__(self, kernel: Kernel, http: TestClient[Litestar]) -> None:
@@ -32,6 +33,12 @@ class Direct:
 
     def post(self, path: str, body: Any = None) -> Any:
         raise NotImplementedError
+
+    def lines(self, path: str) -> Iterator[Any]:
+        raise NotImplementedError(path)
+
+    def start(self, path: str, body: Any) -> dict[str, Any]:
+        raise NotImplementedError(path, body)
 
     def run(self, job: str, arguments: Mapping[str, Any] | None = None) -> dict[str, Any]:
         assert job in {each.name for each in ingest.JOBS}

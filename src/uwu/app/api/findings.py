@@ -1,4 +1,4 @@
-"""What is not as it should be: findings, entropy, changes."""
+"""What is not as it should be: findings, changes."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery
 
 from uwu.app.api.world import READ
-from uwu.kernel import codec, drift, entropy, subjects
+from uwu.kernel import codec, drift, subjects
 from uwu.kernel.drift import Findings
-from uwu.kernel.entropy import Score
 from uwu.kernel.model import Change, Finding
 from uwu.kernel.runtime import Kernel
 
@@ -61,13 +60,6 @@ def get_finding(kernel: NamedDependency[Kernel], id: FromPath[str]) -> Finding:
         return drift.finding(connection, id)
 
 
-@get("/entropy", sync_to_thread=True, opt=READ)
-def get_entropy(kernel: NamedDependency[Kernel]) -> list[Score]:
-    """The entropy of the whole, of each domain, owner and account."""
-    with kernel.db.read() as connection:
-        return entropy.measure(connection)
-
-
 @get("/changes", sync_to_thread=True, opt=READ)
 def list_changes(
     kernel: NamedDependency[Kernel],
@@ -86,4 +78,4 @@ def list_changes(
     return log.changes([urn], limit=limit)
 
 
-HANDLERS: list[Any] = [list_findings, get_finding, get_entropy, list_changes]
+HANDLERS: list[Any] = [list_findings, get_finding, list_changes]

@@ -1,4 +1,4 @@
-"""What is done: status, jobs and their progress, queries, the audit chain."""
+"""What is done: status, jobs and their progress, queries."""
 
 from __future__ import annotations
 
@@ -19,19 +19,20 @@ from msgspec import Meta
 
 from uwu import __version__
 from uwu.app.api.world import READ
-from uwu.kernel import audit, codec, domain, drift, jobs, ownership, query, tables
-from uwu.kernel.audit import Entry, Verdict
+from uwu.kernel import audit, authorize, codec, domain, drift, jobs, ownership, query, sight, tables
 from uwu.kernel.domain import SourceHealth
 from uwu.kernel.errors import BadInput
-from uwu.kernel.jobs import JobRecord, LogLine
+from uwu.kernel.identity import Principal
+from uwu.kernel.jobs import JobPage, JobRecord, LogLine
 from uwu.kernel.model import CellStatus
 from uwu.kernel.query import Result, TableInfo
 from uwu.kernel.runtime import Kernel
 from uwu.kernel.sync import steps
 
 RUN = {"action": "jobs.run"}
-AUDIT = {"action": "audit.read"}
 QUERY = {"action": "query.run"}
+OF_TABLE = {"audit": "audit.read", "jobs": "jobs.read"}
+"""What else it takes to name a table in a query."""
 QUERIES_AT_ONCE = 3
 """The others wait: each may take query.memory_mb, and query.timeout_seconds."""
 _QUERIES = ThreadPoolExecutor(QUERIES_AT_ONCE, "uwu-query")
@@ -125,25 +126,27 @@ def list_jobs(
     name: FromQuery[str] = "",
     parent: FromQuery[str] = "",
     limit: FromQuery[int] = 50,
-) -> list[JobRecord]:
+    after: FromQuery[str] = "",
+) -> JobPage:
     """Jobs, newest first; the children of ``parent`` where it is given."""
     with kernel.db.read() as connection:
-        return jobs.jobs(connection, status=status, name=name, parent=parent, limit=limit)
+        return jobs.page(connection, status=status, name=name, parent=parent, limit=limit, after=after)
 
 
 @post("/jobs", sync_to_thread=True, opt=RUN, status_code=202)
-def ask_for_job(kernel: NamedDependency[Kernel], data: JSONBody[Asked]) -> Accepted:
+def ask_for_job(
+    kernel: NamedDependency[Kernel], principal: NamedDependency[Principal], data: JSONBody[Asked]
+) -> Accepted:
     """Asks for a job: ``sync`` ({"domain": "inventory"} for one), or a job of a domain."""
     known = {"sync", *domain.jobs_of(kernel.domains)}
     if data.name not in known:
         raise BadInput(f"there is no job {data.name!r}", code="job-unknown", hint=f"one of: {', '.join(sorted(known))}")
     if data.name == "sync":
         steps(kernel.domains, str(data.arguments.get("domain") or ""))
-    # one sync at a time, whatever it covers: two would observe the same cells and judge each other's halves
-    key = "one" if data.name == "sync" else codec.digest(data.arguments)
-    id = kernel.jobs.enqueue(data.name, data.arguments, requested_by="local", key=key)
+    key = jobs.key_of(data.name, data.arguments)
+    id = kernel.jobs.enqueue(data.name, data.arguments, requested_by=principal.ref, key=key)
     with kernel.db.write() as connection:
-        audit.append(connection, actor="local", action=f"job.{data.name}", subject=id, detail=data.arguments)
+        audit.append(connection, actor=principal.ref, action=f"job.{data.name}", subject=id, detail=data.arguments)
     return Accepted(id)
 
 
@@ -163,11 +166,11 @@ def get_job_log(kernel: NamedDependency[Kernel], id: FromPath[str], after_line: 
 
 
 @post("/jobs/{id:str}/cancel", sync_to_thread=True, opt=RUN, status_code=200)
-def cancel_job(kernel: NamedDependency[Kernel], id: FromPath[str]) -> JobRecord:
+def cancel_job(kernel: NamedDependency[Kernel], principal: NamedDependency[Principal], id: FromPath[str]) -> JobRecord:
     """Stops a job: what it has recorded stays, what has not begun does not begin."""
     kernel.jobs.cancel(id)
     with kernel.db.write() as connection:
-        audit.append(connection, actor="local", action="job.cancel", subject=id)
+        audit.append(connection, actor=principal.ref, action="job.cancel", subject=id)
         return jobs.job(connection, id)
 
 
@@ -198,32 +201,32 @@ async def _updates(follower: jobs.Follower) -> AsyncIterator[bytes]:
 
 
 @post("/query", opt=QUERY, status_code=200)
-async def run_query(kernel: NamedDependency[Kernel], data: JSONBody[Question]) -> Result:
-    """Answers one SELECT over resources, relations, findings, entities, coverage, ownership and events."""
-    ask = partial(query.run, kernel, data.sql, max_rows=data.max_rows)
+async def run_query(
+    kernel: NamedDependency[Kernel], principal: NamedDependency[Principal], data: JSONBody[Question]
+) -> Result:
+    """Answers one SELECT over resources, relations, findings, entities, coverage, ownership and events.
+
+    It reads everything: for who sees a part only, it is denied.
+    """
+    ask = partial(_query, kernel, principal, data)
     return await asyncio.get_running_loop().run_in_executor(_QUERIES, ask)
+
+
+def _query(kernel: Kernel, principal: Principal, asked: Question) -> Result:
+    with sight.looking_as(kernel, principal):
+        sight.require_all("a query")
+
+    def check(table: str) -> None:
+        if table in OF_TABLE:
+            authorize.require(kernel, principal, OF_TABLE[table])
+
+    return query.run(kernel, asked.sql, max_rows=asked.max_rows, check=check)
 
 
 @get("/query/tables", sync_to_thread=True, opt=READ)
 def list_tables(kernel: NamedDependency[Kernel]) -> list[TableInfo]:
     """The tables that a query may name, with their columns."""
     return query.tables(kernel)
-
-
-@get("/audit", sync_to_thread=True, opt=AUDIT)
-def list_audit(
-    kernel: NamedDependency[Kernel], limit: FromQuery[int] = 100, before: FromQuery[int | None] = None
-) -> list[Entry]:
-    """The audit chain, newest first."""
-    with kernel.db.read() as connection:
-        return audit.entries(connection, limit=limit, before=before)
-
-
-@get("/audit/verify", sync_to_thread=True, opt=AUDIT)
-def verify_audit(kernel: NamedDependency[Kernel]) -> Verdict:
-    """Walks the whole chain and names the first entry that does not hold."""
-    with kernel.db.read() as connection:
-        return audit.verify(connection)
 
 
 HANDLERS: list[Any] = [
@@ -236,6 +239,4 @@ HANDLERS: list[Any] = [
     follow_job,
     run_query,
     list_tables,
-    list_audit,
-    verify_audit,
 ]

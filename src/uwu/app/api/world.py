@@ -11,9 +11,10 @@ from litestar.di import NamedDependency
 from litestar.params import FromQuery
 
 from uwu.kernel import declared, explain, graph, ownership, search, subjects, tables
+from uwu.kernel.declared import Entities
 from uwu.kernel.errors import BadInput, NotFound
 from uwu.kernel.explain import Story
-from uwu.kernel.graph import Covered, Observed, Page, Version
+from uwu.kernel.graph import Cells, Observed, Page, Versions
 from uwu.kernel.model import Entity, Relation
 from uwu.kernel.ownership import Owned
 from uwu.kernel.runtime import Kernel
@@ -85,11 +86,13 @@ def get_resource(kernel: NamedDependency[Kernel], subject: FromQuery[str]) -> Re
 
 
 @get("/history", sync_to_thread=True, opt=READ)
-def get_history(kernel: NamedDependency[Kernel], subject: FromQuery[str], limit: FromQuery[int] = 50) -> list[Version]:
+def get_history(
+    kernel: NamedDependency[Kernel], subject: FromQuery[str], limit: FromQuery[int] = 50, after: FromQuery[str] = ""
+) -> Versions:
     """The versions of a resource, newest first."""
     urn = _subject(kernel, subject)
     with kernel.db.read() as connection:
-        return graph.history(connection, urn, limit=limit)
+        return graph.versions(connection, urn, limit=limit, after=after)
 
 
 @get("/neighbours", sync_to_thread=True, opt=READ)
@@ -113,11 +116,12 @@ def list_entities(
     kernel: NamedDependency[Kernel],
     kind: FromQuery[str] = "",
     orphan: FromQuery[bool | None] = None,
-    limit: FromQuery[int] = 500,
-) -> list[Entity]:
+    limit: FromQuery[int] = 100,
+    after: FromQuery[str] = "",
+) -> Entities:
     """Declared entities by reference."""
     with kernel.db.read() as connection:
-        return declared.entities(connection, kind=kind, orphan=orphan, limit=limit)
+        return declared.page(connection, kind=kind, orphan=orphan, limit=limit, after=after)
 
 
 def _named(connection: sa.Connection, name: str) -> Entity | None:
@@ -159,10 +163,20 @@ def list_coverage(
     type: FromQuery[str] = "",
     status: FromQuery[Literal["complete", "denied", "throttled", "unsupported", "failed", "stale", ""]] = "",
     incomplete: FromQuery[bool] = False,
-) -> list[Covered]:
+    limit: FromQuery[int] = 100,
+    after: FromQuery[str] = "",
+) -> Cells:
     """The coverage ledger: each cell, when it was observed and how it went."""
     with kernel.db.read() as connection:
-        return graph.coverage(connection, account=account, type=type, status=status, incomplete=incomplete)
+        return graph.cells(
+            connection,
+            account=account,
+            type=type,
+            status=status,
+            incomplete=incomplete,
+            limit=limit,
+            after=after,
+        )
 
 
 @get("/search", sync_to_thread=True, opt=READ)

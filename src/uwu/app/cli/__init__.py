@@ -31,7 +31,7 @@ COMMANDS = {
         "ask:explain": "Tell the whole story of a resource or an entity.",
         "ask:findings": "List what is not as it should be, the worst first.",
         "ask:query": "Answer a SELECT over everything that is known.",
-        "ask:entropy": "Measure the distance between declared and observed.",
+        "entropy:entropy": "Measure the distance between declared and observed.",
         "ask:status": "Say what is known, how complete and how fresh it is.",
     },
     RUN: {
@@ -40,9 +40,19 @@ COMMANDS = {
         "home:sync": "Read, observe, take in events, judge the difference.",
         "home:serve": "Serve the console and the API, and run jobs.",
         "home:worker": "Run jobs beside a server on another machine.",
+        "plan:plan": "Ask for changes, decide them, apply them, take them back.",
+        "access:login": "Sign in to a server in a browser.",
+        "access:logout": "Revoke and forget what login kept.",
     },
     KEEP: {
-        "keep:audit": "Verify and read the audit chain.",
+        "access:whoami": "Say who asks, in which groups, with which roles.",
+        "access:token": "Make, list and revoke API tokens.",
+        "access:access": "Look after principals, service accounts and sessions.",
+        "keep:audit": "Verify, read, sign and export the audit chain.",
+        "break_glass:can": "Ask whether one may, and what is lacking.",
+        "break_glass:break_glass": "Take more rights for a short time, with a reason that everyone sees.",
+        "notices:notices": "See who was told what; test a channel, try again, mute.",
+        "notices:schedules": "List what the workers ask for by themselves.",
         "keep:completion": "Print the completion script of a shell.",
     },
 }
@@ -63,7 +73,9 @@ def build() -> App:
     app["--help"].group = app["--version"].group = EVERYWHERE
     for group, commands in COMMANDS.items():
         for reference, summary in commands.items():
-            app.command(f"{LAZY}{reference}", name=reference.partition(":")[2], group=group, help=summary)
+            app.command(
+                f"{LAZY}{reference}", name=reference.partition(":")[2].replace("_", "-"), group=group, help=summary
+            )
     for each in domain.installed():
         if each.commands:
             app.command(each.commands, name=each.name, group=ASK, help=each.summary or each.title)

@@ -1,4 +1,4 @@
-"""Commands that ask: explain, findings, query, entropy, status."""
+"""Commands that ask: explain, findings, query, status."""
 
 from __future__ import annotations
 
@@ -300,40 +300,6 @@ def query(
 
 def _cell(value: Any) -> str:
     return "" if value is None else value if isinstance(value, str) else look.value(value, limit=10_000)
-
-
-def entropy(*, client: Here) -> Answer:
-    """Measure the distance between what is declared and what is observed: 0 as declared, 100 chaos."""
-    scores = client.get("/entropy")
-    whole = next((s for s in scores if s["scope"] == "all"), None)
-    if whole is None:
-        return Answer(scores, "Nothing is known yet. Run: uwu sync")
-    parts: list[Any] = [
-        Text.assemble(
-            (f"{whole['entropy']:.1f}", "bold"),
-            " of 100",
-            (f"  {whole['findings']} findings, {whole['subjects']} subjects", "dim"),
-        )
-    ]
-    accounts = client.get("/resources", type="aws_account", limit=500)["items"]
-    names = {a["account"]: a["name"] for a in accounts}
-    for scope, title in (("owner", "By owner"), ("account", "By account"), ("domain", "By domain")):
-        rows = [
-            (f"{s['entropy']:.1f}", _scope(s, names), str(s["findings"]), str(s["subjects"]))
-            for s in scores
-            if s["scope"] == scope and s["findings"]
-        ]
-        if rows:
-            columns = ("entropy", scope, "findings", "subjects")
-            shown = look.table(columns, rows[:10], numbers=("entropy", "findings", "subjects"))
-            parts += [Text(), Text(title, style="bold"), shown]
-    return Answer(scores, look.render(*parts))
-
-
-def _scope(score: dict[str, Any], accounts: dict[str, str]) -> str:
-    if score["scope"] == "account":
-        return accounts.get(score["key"]) or score["key"] or "none"
-    return score["key"].split("/")[-1] or "nobody"
 
 
 def status(*, client: Here) -> Answer:

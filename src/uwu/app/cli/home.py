@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 from rich.text import Text
@@ -12,6 +12,9 @@ from uwu.app.cli import look
 from uwu.app.cli.session import Session
 from uwu.kernel.domain import Answer
 from uwu.kernel.errors import BadInput
+
+if TYPE_CHECKING:
+    from uwu.kernel.runtime import Kernel
 
 Here = Annotated[Session, Parameter(parse=False)]
 
@@ -30,6 +33,8 @@ estate = ["estate"]
 # Credentials come from the standard chain (environment, profile, instance role); no key is ever a setting.
 # profile = "management"
 role_name = "uwu-observer"
+# The role that applies approved plans, never the observer's. Without it nothing is ever written to AWS.
+# apply_role_name = "uwu-applier"
 regions = ["us-east-1"]
 
 [http]
@@ -108,7 +113,11 @@ def init(*, session: Here) -> Answer:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             path.write_text(text)
             made.append(str(path))
-    Kernel.open(home).close()
+    kernel = Kernel.open(home)
+    try:
+        admin = _first_admin(session, kernel)
+    finally:
+        kernel.close()
     text = "\n".join(
         [
             *(f"wrote {path}" for path in made),
@@ -116,7 +125,26 @@ def init(*, session: Here) -> Answer:
             "Next: edit uwu.toml and the estate, then run uwu sync",
         ]
     )
+    if admin:
+        show_admin(session, admin)
     return Answer({"home": str(home), "made": made}, text)
+
+
+def _first_admin(session: Session, kernel: Kernel) -> str:
+    """The token of the first admin, where there is none and a person looks: a log must never hold it."""
+    from uwu.app import identify
+    from uwu.kernel.identity import principals
+
+    if session.json or not session.err.is_terminal or principals.admin_exists(kernel):
+        return ""
+    return principals.bootstrap(kernel, identify.local())
+
+
+def show_admin(session: Session, token: str) -> None:
+    """Shows the first admin's token at the terminal, and nowhere else."""
+    told = "The bootstrap admin's token, shown this once. Sign in to the console with it; keep it as you keep a key."
+    again = "uwu access bootstrap --again makes another in its place."
+    session.err.print(Text.assemble(told, "\n", (token, "bold"), "\n", (again, "dim")))
 
 
 def sync(domain: str | None = None, *, session: Here) -> Answer:
@@ -176,7 +204,13 @@ def serve(*, host: str | None = None, port: int | None = None, session: Here) ->
     from uwu.app.serve import serve as serve_
 
     logs.configure(service=True)
-    serve_(session.home, host, port, on_start=lambda info: session.err.print(f"uwu serves {info.url} (Ctrl-C ends it)"))
+    serve_(
+        session.home,
+        host,
+        port,
+        on_start=lambda info: session.err.print(f"uwu serves {info.url} (Ctrl-C ends it)"),
+        on_admin=(lambda token: show_admin(session, token)) if session.err.is_terminal and not session.json else None,
+    )
     return 0
 
 

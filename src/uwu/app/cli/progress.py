@@ -14,6 +14,10 @@ STAGES = {
     "trail": "Taking in CloudTrail",
     "ownership": "Settling ownership",
     "drift": "Judging drift",
+    "checking": "Checking that nothing has changed",
+    "applying": "Applying",
+    "observing": "Observing what was touched",
+    "judging": "Judging drift",
 }
 
 

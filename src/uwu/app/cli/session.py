@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,13 +51,19 @@ class Session:
     def post(self, path: str, body: Any = None) -> Any:
         return self.client.post(path, body)
 
+    def lines(self, path: str) -> Iterator[Any]:
+        return self.client.lines(path)
+
     def run(self, job: str, arguments: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Asks for ``job``, shows its progress on standard error, and gives its result."""
+        return self.start("/jobs", {"name": job, "arguments": dict(arguments or {})})
+
+    def start(self, path: str, body: Any) -> dict[str, Any]:
+        """Posts ``body`` to a ``path`` that begins a job, shows its progress, and gives its result."""
         from uwu.app.cli.progress import follow
 
         with self.client.transport.working():
-            id = self.client.post("/jobs", {"name": job, "arguments": dict(arguments or {})})["id"]
-            record = follow(self, id)
+            record = follow(self, self.client.post(path, body)["id"])
         if record["status"] != "done":
             told = record.get("problem") or {"message": f"the job was {record['status']}"}
             raise UwuError(

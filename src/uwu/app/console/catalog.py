@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from itertools import groupby
 
-from uwu.app.console import facts, links, look, mapping, words
-from uwu.app.console.lists import Query, filter_of, listed
+import sqlalchemy as sa
+
+from uwu.app.console import entropy, facts, links, look, mapping, words
+from uwu.app.console.lists import Query, filter_of, href_of, listed
 from uwu.app.console.mapping import Names
 from uwu.app.console.views import EntityPage, Fact, Filter, Link, View
-from uwu.kernel import declared, drift, graph
+from uwu.kernel import declared, drift, graph, tables
 from uwu.kernel.errors import NotFound
 from uwu.kernel.model import Entity
 from uwu.kernel.runtime import Kernel
 
-OWNED_SHOWN, FINDINGS_SHOWN = 12, 8
+OWNED_SHOWN, FINDINGS_SHOWN, ENTITIES_SHOWN = 12, 8, 100
 
 
 class CatalogItem(View, frozen=True):
@@ -32,22 +34,22 @@ class CatalogPage(View, frozen=True):
     filters: list[Filter]
     groups: list[tuple[str, list[CatalogItem]]]
     total: int
+    more: str
 
 
 def catalog(kernel: Kernel, query: Query) -> CatalogPage:
-    """Every declared entity, by kind."""
-    with kernel.db.read() as connection:
-        every = declared.entities(connection)
+    """Declared entities, by kind."""
     kind = query.get("kind", "")
-    counts: dict[str, int] = {}
-    for entity in every:
-        counts[entity.kind] = counts.get(entity.kind, 0) + 1
-    ranked: list[tuple[str, int]] = [(v, n) for v, n in sorted(counts.items(), key=lambda v: (-v[1], v[0]))]
-    chosen = sorted((e for e in every if not kind or e.kind == kind), key=lambda e: (e.kind, e.name))
+    e = tables.entities
+    with kernel.db.read() as connection:
+        page = declared.page(connection, kind=kind, limit=ENTITIES_SHOWN, after=query.get("after", ""))
+        counted = connection.execute(sa.select(e.c.kind, sa.func.count()).group_by(e.c.kind))
+        ranked = sorted(((row[0], row[1]) for row in counted), key=lambda v: (-v[1], v[0]))
     return CatalogPage(
         filters=[filter_of(links.CATALOG, query, "kind", "kind", ranked, str)],
-        groups=[(k, [_item(e, kernel) for e in some]) for k, some in groupby(chosen, key=lambda e: e.kind)],
-        total=len(chosen),
+        groups=[(k, [_item(one, kernel) for one in some]) for k, some in groupby(page.items, key=lambda one: one.kind)],
+        total=page.total,
+        more=href_of(links.CATALOG, query, after=page.after) if page.after else "",
     )
 
 
@@ -105,6 +107,8 @@ def entity(kernel: Kernel, ref: str) -> EntityPage:
         owner = _owner_ref(found)
         if owner:
             told.append(Fact(label="Owner", value=words.short_ref(owner), href=links.entity(owner)))
+        if entropy_ := entropy.fact(connection, found):
+            told.append(entropy_)
         told.append(Fact(label="Declared in", value=_place(found, kernel), mono=True))
         out: list[Link] = []
         for r in relations:

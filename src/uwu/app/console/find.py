@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import sqlalchemy as sa
 
-from uwu.app.console import links, look, words
+from uwu.app.console import links, look, places, saved_views, words
 from uwu.app.console.mapping import Names
 from uwu.app.console.views import Palette, View
 from uwu.kernel import drift, explain, search
+from uwu.kernel.identity import ANONYMOUS, Principal
 from uwu.kernel.model import Finding
 from uwu.kernel.rules import GONE, UNDECLARED
 from uwu.kernel.runtime import Kernel
 from uwu.kernel.search import Hit
 
-PALETTE_HITS, PAGE_HITS = 8, 60
-
-PLACES = (
-    ("Home", "house", links.HOME, ("g", "h")),
-    ("Findings", "circle-alert", links.FINDINGS, ("g", "f")),
-    ("Changes", "history", links.CHANGES, ("g", "c")),
-    ("Resources", "boxes", links.RESOURCES, ("g", "r")),
-    ("Catalog", "book-open", links.CATALOG, ("g", "k")),
-    ("Coverage", "radar", links.COVERAGE, ("g", "v")),
-)
-"""Every page of the navigation: name, icon, address, keys."""
+PALETTE_HITS, PAGE_HITS, VIEWS_SHOWN = 8, 60, 6
 
 
 class Results(View, frozen=True):
@@ -34,7 +27,7 @@ class Results(View, frozen=True):
     total: int
 
 
-def find(kernel: Kernel, text: str, *, palette: bool) -> Results:
+def find(kernel: Kernel, text: str, *, palette: bool, principal: Principal = ANONYMOUS) -> Results:
     """What ``text`` finds; without text, what needs attention and where one can go."""
     text = text.strip()[:200]
     groups: list[tuple[str, list[Palette]]] = []
@@ -44,25 +37,35 @@ def find(kernel: Kernel, text: str, *, palette: bool) -> Results:
         if text:
             hits = search.search(connection, text, limit=PALETTE_HITS if palette else PAGE_HITS)
             total = len(hits)
+            names.load(hit.key for hit in hits if hit.kind == "resource")
+            told = drift.several(connection, [hit.key for hit in hits if hit.kind == "finding"])
             answer = _answer(connection, hits, names)
             if answer is not None:
                 groups.append(("Answer", [answer]))
             for kind, title in (("resource", "Resources"), ("finding", "Findings"), ("entity", "Catalog")):
-                some = [_hit(hit, connection, names) for hit in hits if hit.kind == kind]
+                some = [_hit(hit, told, names) for hit in hits if hit.kind == kind]
                 if some:
                     groups.append((title, some))
         elif palette:
             worst = [_finding(f) for f in drift.findings(connection, limit=4).items]
             if worst:
                 groups.append(("Needs attention", worst))
+        if palette:
+            kept = [
+                Palette(icon="bookmark", title=view.name, detail=view.path, side=view.group, href=view.path)
+                for view in saved_views.of(connection, principal)
+                if text.lower() in view.name.lower()
+            ][:VIEWS_SHOWN]
+            if kept:
+                groups.append(("Saved views", kept))
     if palette:
-        places = [
-            Palette(icon=icon, title=name, detail="", side="", href=href, keys=keys)
-            for name, icon, href, keys in PLACES
-            if text.lower() in name.lower()
+        going = [
+            Palette(icon=place.icon, title=place.name, detail="", side="", href=place.href, keys=tuple(place.keys))
+            for place in places.standing()
+            if text.lower() in place.name.lower()
         ]
-        if places:
-            groups.append(("Go to", places))
+        if going:
+            groups.append(("Go to", going))
     return Results(text=text, groups=groups, total=total)
 
 
@@ -94,9 +97,9 @@ def _answer(connection: sa.Connection, hits: list[Hit], names: Names) -> Palette
     return None
 
 
-def _hit(hit: Hit, connection: sa.Connection, names: Names) -> Palette:
+def _hit(hit: Hit, told: Mapping[str, Finding], names: Names) -> Palette:
     if hit.kind == "finding":
-        return _finding(drift.finding(connection, hit.key))
+        return _finding(told[hit.key])
     if hit.kind == "entity":
         return Palette(
             icon=look.entity_icon(hit.detail),

@@ -8,12 +8,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from uwu.app.console import links, mapping, words
+from uwu.app.console import links, mapping, spark, words
 from uwu.app.console.mapping import Names
 from uwu.app.console.views import Did, Meter, Part, Row, Source, Syncing, View
-from uwu.kernel import codec, domain, drift, entropy, ownership, tables
+from uwu.kernel import codec, domain, drift, entropy, ownership, search_index, tables
 from uwu.kernel.entropy import Score
-from uwu.kernel.model import FindingStatus, Severity
+from uwu.kernel.model import Severity
 from uwu.kernel.rules import ATTRIBUTE, GONE, UNDECLARED, UNOWNED
 from uwu.kernel.runtime import Kernel
 
@@ -52,7 +52,6 @@ def home(kernel: Kernel) -> Home:
         names = Names(kernel, connection)
         found = drift.findings(connection, limit=NEEDS_SHOWN)
         needs = mapping.rows(found.items, names)
-        scores = entropy.measure(connection, at)
         counts = drift.counts(connection)
         rules = _rules(connection)
         owned = ownership.share_owned(connection)
@@ -60,27 +59,28 @@ def home(kernel: Kernel) -> Home:
         incomplete = connection.execute(
             sa.select(sa.func.count()).select_from(c).where(c.c.status != "complete")
         ).scalar_one()
-        accounts = connection.execute(
-            sa.select(sa.func.count(sa.distinct(r.c.account))).where(r.c.account != "")
-        ).scalar_one()
+        accounts = len(connection.scalars(sa.select(c.c.account).where(c.c.account != "").distinct()).all())
         resources = connection.execute(sa.select(sa.func.count()).select_from(r)).scalar_one()
+        scores = entropy.scores(connection)
+        scopes = _scopes(connection, scores, names)
         running = syncing(connection)
     change_log = kernel.change_log
     lately = change_log.recent(since=at - timedelta(hours=24), limit=CHANGES_READ) if change_log is not None else []
     recent = [c for c in lately if mapping.is_change(c)]
     by_people = [c for c in recent if c.actor.kind == "human"]
     with kernel.db.read() as connection:
-        changed = mapping.changes(by_people, Names(kernel, connection))
+        changed = mapping.changes(by_people, names.on(connection), CHANGES_SHOWN)
+    people = len({c.event_id for c in by_people})
     return Home(
         say=_say(counts, rules, resources),
         needs=needs,
         needs_total=found.total,
-        changed=changed[:CHANGES_SHOWN],
-        people=len(changed),
-        automation=len({c.event_id for c in recent}) - len(changed),
+        changed=changed,
+        people=people,
+        automation=len({c.event_id for c in recent}) - people,
         events_until=change_log.as_of() if change_log is not None else None,
         overall=next((s for s in scores if s.scope == "all"), None),
-        scopes=_scopes(scores, names),
+        scopes=scopes,
         sources=_sources(kernel),
         accounts=accounts,
         resources=resources,
@@ -92,7 +92,7 @@ def home(kernel: Kernel) -> Home:
 
 def _rules(connection: sa.Connection) -> set[str]:
     f = tables.findings
-    return set(connection.scalars(sa.select(f.c.rule).distinct().where(f.c.status != FindingStatus.CLOSED.value)))
+    return set(connection.scalars(sa.select(f.c.rule).distinct().where(search_index.UNRESOLVED)))
 
 
 def _say(counts: dict[str, int], rules: set[str], resources: int) -> list[Part]:
@@ -117,21 +117,23 @@ def _say(counts: dict[str, int], rules: set[str], resources: int) -> list[Part]:
     return [things, Part(text=f"{what}; "), of_them, Part(text=".")]
 
 
-def _scopes(scores: list[Score], names: Names) -> list[tuple[str, list[Meter]]]:
+def _scopes(connection: sa.Connection, scores: list[Score], names: Names) -> list[tuple[str, list[Meter]]]:
     """Entropy by team and by account: the worst first."""
     out: list[tuple[str, list[Meter]]] = []
     for scope, title in (("owner", "By team"), ("account", "By account")):
         held = [s for s in scores if s.scope == scope and s.subjects and (s.key or s.findings)][:SCOPES_SHOWN]
         most = max((s.entropy for s in held), default=0.0)
+        days = entropy.series(connection, scope, [s.key for s in held])
         meters = [
             Meter(
                 label=(words.short_ref(s.key) or "nobody")
                 if scope == "owner"
                 else names.account(s.key) or "no account",
-                href=links.with_query(links.FINDINGS, {scope: s.key}),
+                href=links.entropy(scope, s.key),
                 value=s.entropy,
                 findings=s.findings,
                 share=100 * s.entropy / most if most else 0,
+                spark=spark.spark(days.get(s.key, [])),
             )
             for s in held
         ]
@@ -177,6 +179,7 @@ def syncing(connection: sa.Connection) -> Syncing | None:
                 break
     problem: Any = row.problem or {}
     return Syncing(
+        id=row.id,
         status=row.status,
         stage=stage,
         done=done,

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from urllib.parse import quote, unquote, urlencode
+from urllib.parse import parse_qsl, quote, unquote, urlencode
 
 HOME, FINDINGS, CHANGES, RESOURCES = "/", "/findings", "/changes", "/resources"
-CATALOG, COVERAGE, SEARCH, THEME, SYNC = "/catalog", "/coverage", "/search", "/theme", "/sync-state"
+CATALOG, COVERAGE, SEARCH, THEME, SYNC = "/catalog", "/coverage", "/search", "/theme", "/sync-events"
+SIGN_IN, SIGN_OUT, DEVICE, ACCOUNT = "/sign-in", "/sign-out", "/device", "/account"
+GRAPH, JOBS, PLANS, VIEWS = "/graph", "/jobs", "/plans", "/views"
+NOTICES, SETTINGS = "/notices", "/settings"
+ENTROPY, AUDIT = "/entropy", "/audit"
 _DOTS = ("//", "/.")
 
 
@@ -27,6 +31,24 @@ def finding(id: str) -> str:
     return f"{FINDINGS}/{_tail(id)}"
 
 
+def plan(number: int) -> str:
+    return f"{PLANS}/{number}"
+
+
+def job(id: str) -> str:
+    return f"{JOBS}/{_tail(id)}"
+
+
+def entropy(scope: str, key: str) -> str:
+    """What the entropy of a scope (owner, account, service, domain) is made of."""
+    return with_query(ENTROPY, {"scope": scope, "key": key})
+
+
+def graph(subject: str) -> str:
+    """The graph around a urn or an entity reference."""
+    return with_query(GRAPH, {"subject": subject})
+
+
 def subject(key: str) -> str:
     """The page of a urn or an entity reference."""
     return resource(key) if key.startswith(("arn:", "urn:")) else entity(key)
@@ -37,6 +59,13 @@ def with_query(path: str, parameters: Mapping[str, str]) -> str:
     return f"{path}?{urlencode(parameters)}" if parameters else path
 
 
+def in_format(here: str, format: str) -> str:
+    """The address of the list at ``here`` as a file: all its rows, so from the first page."""
+    path, _, asked = here.partition("?")
+    kept = [(k, v) for k, v in parse_qsl(asked, keep_blank_values=True) if k not in {"after", "format"}]
+    return f"{path}?{urlencode([*kept, ('format', format)])}"
+
+
 def read_tail(raw_path: bytes | None, decoded: str, prefix: str) -> str:
     """What stands behind ``prefix/``: from the undecoded path where the server gives it, so that no slash is lost."""
     if raw_path:
@@ -44,6 +73,11 @@ def read_tail(raw_path: bytes | None, decoded: str, prefix: str) -> str:
         if raw.startswith(prefix + "/"):
             return unquote(raw[len(prefix) + 1 :])
     return decoded.lstrip("/")
+
+
+def sign_in(next: str) -> str:
+    """The page to sign in, which leads back to ``next``, a path of this site."""
+    return with_query(SIGN_IN, {"next": next} if next not in {"", HOME} else {})
 
 
 def same_site_path(text: str) -> str:

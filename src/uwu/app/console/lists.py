@@ -9,16 +9,16 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from uwu.app.console import links, mapping, words
+from uwu.app.console import home, links, mapping, words
 from uwu.app.console.mapping import Names
-from uwu.app.console.views import Did, Filter, Option, Row, View
-from uwu.kernel import codec, drift, graph, tables
+from uwu.app.console.views import Did, Filter, Option, Row, Syncing, View
+from uwu.kernel import codec, drift, graph, search_index, tables
 from uwu.kernel.graph import Covered, Observed
-from uwu.kernel.model import FindingStatus, Severity
+from uwu.kernel.model import Change, FindingStatus, Severity
 from uwu.kernel.runtime import Kernel
 
 FINDINGS_SHOWN, RESOURCES_SHOWN, OPTIONS_SHOWN = 100, 50, 40
-CHANGES_READ, CHANGES_SHOWN = 2000, 200
+CHANGES_READ, CHANGES_SHOWN, CELLS_SHOWN = 1000, 200, 100
 GROUPS = ("rule", "severity", "owner", "account", "none")
 NOBODY = "nobody"
 
@@ -28,7 +28,8 @@ Counted = Sequence[tuple[str, int]] | Sequence[tuple[str, None]]
 """Values of a filter, with how many rows each would leave where that is counted."""
 
 
-def _href(path: str, query: Query, **changes: str | None) -> str:
+def href_of(path: str, query: Query, **changes: str | None) -> str:
+    """The address of the page with ``changes``; a new filter begins at the first page. None removes a parameter."""
     held = {k: v for k, v in query.items() if k != "after"} | changes
     return links.with_query(path, {k: v for k, v in held.items() if v is not None})
 
@@ -44,11 +45,11 @@ def filter_of(
     """The filter ``key`` of the page ``path`` with the addresses that set and clear it."""
     value = query.get(key)
     options = [
-        Option(label=name(v), href=_href(path, query, **{key: v}), count=n, on=v == value)
+        Option(label=name(v), href=href_of(path, query, **{key: v}), count=n, on=v == value)
         for v, n in values[:OPTIONS_SHOWN]
     ]
     shown = name(value) if value is not None else ""
-    return Filter(key=key, label=label, value=shown, clear=_href(path, query, **{key: None}), options=options)
+    return Filter(key=key, label=label, value=shown, clear=href_of(path, query, **{key: None}), options=options)
 
 
 # ---- findings
@@ -65,26 +66,26 @@ class FindingsPage(View, frozen=True):
     text: str
 
 
+def findings_asked(query: Query) -> dict[str, Any]:
+    """What ``drift.findings`` is asked with for the filters of ``query``."""
+    held: dict[str, Any] = {k: query[k] for k in ("severity", "rule", "account", "type", "actor") if query.get(k)}
+    if "owner" in query:
+        held["owner"] = query["owner"]
+    status = query.get("status") or "unresolved"
+    known = status in {s.value for s in FindingStatus} | {"all"}
+    return {**held, "status": status if known else "unresolved", "text": query.get("q", "")}
+
+
 def findings(kernel: Kernel, query: Query) -> FindingsPage:
     """Findings by the filters of ``query``, grouped. Most severe first within a group."""
-    held = {k: query[k] for k in ("severity", "rule", "account", "type", "actor") if query.get(k)}
-    owner = query.get("owner")
-    status = query.get("status") or "unresolved"
+    asked = findings_asked(query)
+    conditions = {k: v for k, v in asked.items() if k not in {"status", "text"}}
     rules = mapping.rule_titles(kernel)
     with kernel.db.read() as connection:
         names = Names(kernel, connection)
-        page = drift.findings(
-            connection,
-            status=status if status in {s.value for s in FindingStatus} | {"all"} else "unresolved",
-            owner=owner,
-            text=query.get("q", ""),
-            limit=FINDINGS_SHOWN,
-            after=query.get("after", ""),
-            **held,
-        )
+        page = drift.findings(connection, **asked, limit=FINDINGS_SHOWN, after=query.get("after", ""))
         rows = mapping.rows(page.items, names)
-        conditions = {**held, **({"owner": owner} if owner is not None else {})}
-        by = _FindingFacets(connection, status, conditions)
+        by = _FindingFacets(connection, asked["status"], conditions)
         titles: dict[str, Label] = {
             "severity": str,
             "rule": lambda v: rules.get(v, v),
@@ -100,15 +101,15 @@ def findings(kernel: Kernel, query: Query) -> FindingsPage:
     filters.append(filter_of(links.FINDINGS, query, "status", "status", statuses, str))
     grouping = query.get("group", "rule")
     grouping = grouping if grouping in GROUPS else "rule"
-    options = [Option(label=g, href=_href(links.FINDINGS, query, group=g), on=g == grouping) for g in GROUPS]
+    options = [Option(label=g, href=href_of(links.FINDINGS, query, group=g), on=g == grouping) for g in GROUPS]
     return FindingsPage(
         filters=filters,
         groups=_grouped(rows, grouping, rules),
         group_by=Filter(key="group", label="Group by", value=grouping, options=options),
         total=page.total,
         shown=len(rows),
-        more=_href(links.FINDINGS, query, after=page.after) if page.after else "",
-        filtered=bool(held or owner is not None or query.get("q") or query.get("status")),
+        more=href_of(links.FINDINGS, query, after=page.after) if page.after else "",
+        filtered=bool(conditions or query.get("q") or query.get("status")),
         text=query.get("q", ""),
     )
 
@@ -140,7 +141,7 @@ class _FindingFacets:
         f = tables.findings
         query = sa.select(f.c[key], sa.func.count()).group_by(f.c[key])
         if self.status == "unresolved":
-            query = query.where(f.c.status != FindingStatus.CLOSED.value)
+            query = query.where(search_index.UNRESOLVED)
         elif self.status != "all":
             query = query.where(f.c.status == self.status)
         for other, value in self.conditions.items():
@@ -178,21 +179,21 @@ class ResourcesPage(View, frozen=True):
     text: str
 
 
+def resources_asked(query: Query) -> dict[str, Any]:
+    """What ``graph.find`` is asked with for the filters of ``query``."""
+    held: dict[str, Any] = {k: query[k] for k in ("type", "account", "region") if query.get(k)}
+    if "owner" in query:
+        held["owner"] = query["owner"]
+    return {**held, "text": query.get("q", "")}
+
+
 def resources(kernel: Kernel, query: Query) -> ResourcesPage:
     """Resources by the filters of ``query``, by name."""
-    held = {k: query[k] for k in ("type", "account", "region") if query.get(k)}
-    owner = query.get("owner")
+    asked = resources_asked(query)
+    conditions = {k: v for k, v in asked.items() if k != "text"}
     with kernel.db.read() as connection:
         names = Names(kernel, connection)
-        page = graph.find(
-            connection,
-            owner=owner,
-            text=query.get("q", ""),
-            limit=RESOURCES_SHOWN,
-            after=query.get("after", ""),
-            **held,
-        )
-        conditions = {**held, **({"owner": owner} if owner is not None else {})}
+        page = graph.find(connection, **asked, limit=RESOURCES_SHOWN, after=query.get("after", ""))
         titles: dict[str, tuple[str, Label]] = {
             "type": ("type", names.type),
             "account": ("account", names.account),
@@ -208,7 +209,7 @@ def resources(kernel: Kernel, query: Query) -> ResourcesPage:
         filters=filters,
         items=items,
         total=page.total,
-        more=_href(links.RESOURCES, query, after=page.after) if page.after else "",
+        more=href_of(links.RESOURCES, query, after=page.after) if page.after else "",
         filtered=bool(conditions or query.get("q")),
         text=query.get("q", ""),
     )
@@ -241,17 +242,13 @@ def listed(connection: sa.Connection, found: Sequence[Observed], names: Names) -
 
 
 def _resource_facet(connection: sa.Connection, key: str, conditions: Mapping[str, str]) -> list[tuple[str, int]]:
-    r, o = tables.resources, tables.ownership
-    owner = sa.func.coalesce(o.c.owner, "")
-    columns: dict[str, sa.ColumnElement[Any]] = {"type": r.c.type, "account": r.c.account, "region": r.c.region}
-    columns["owner"] = owner
-    query = sa.select(columns[key], sa.func.count()).select_from(r.outerjoin(o, o.c.subject == r.c.urn))
+    r = tables.resources
+    query = sa.select(r.c[key], sa.func.count())
     for other, value in conditions.items():
         if other != key:
-            query = query.where(columns[other] == value)
-    return sorted(
-        ((row[0], row[1]) for row in connection.execute(query.group_by(columns[key]))), key=lambda v: (-v[1], v[0])
-    )
+            query = query.where(r.c[other] == value)
+    found = [(row[0], row[1]) for row in connection.execute(query.group_by(r.c[key]))]
+    return sorted(found, key=lambda v: (-v[1], v[0]))
 
 
 # ---- changes
@@ -276,8 +273,21 @@ class ChangesPage(View, frozen=True):
     span: str
 
 
-def changes(kernel: Kernel, query: Query) -> ChangesPage:
-    """Who changed what, by day, newest first; people unless automation is asked for."""
+class Asked(View, frozen=True):
+    """The changes that a query asks for, and what they are of."""
+
+    chosen: list[Change]
+    events: dict[str, Change]
+    """Event -> one of its changes, of everyone."""
+    read: int
+    whom: str
+    days: str
+    subject: str
+    actor: str | None
+
+
+def changes_asked(kernel: Kernel, query: Query, limit: int = CHANGES_READ) -> Asked:
+    """The changes of the filters of ``query``, newest first; at most ``limit`` are read."""
     log = kernel.change_log
     days = query.get("days", "7")
     days = days if days in DAYS else "7"
@@ -286,28 +296,36 @@ def changes(kernel: Kernel, query: Query) -> ChangesPage:
     if log is None:
         found = []
     elif subject:
-        found = log.changes([subject], since=since, limit=CHANGES_READ)
+        found = log.changes([subject], since=since, limit=limit)
     else:
-        found = log.recent(since=since, limit=CHANGES_READ)
+        found = log.recent(since=since, limit=limit)
     read = len(found)
     found = [c for c in found if mapping.is_change(c)]
-    events = {c.event_id: c for c in found}
-    people = sum(c.actor.kind == "human" for c in events.values())
     whom = query.get("who") or ("all" if subject or actor is not None else "people")
     whom = whom if whom in WHO else "people"
-    actors: dict[str, int] = {}
-    for change in events.values():
-        if whom == "all" or (change.actor.kind == "human") == (whom == "people"):
-            actors[change.actor.name] = actors.get(change.actor.name, 0) + 1
     chosen = [
         c
         for c in found
         if (whom == "all" or (c.actor.kind == "human") == (whom == "people"))
         and (actor is None or c.actor.name == actor)
     ]
+    events = {c.event_id: c for c in found}
+    return Asked(chosen=chosen, events=events, read=read, whom=whom, days=days, subject=subject, actor=actor)
+
+
+def changes(kernel: Kernel, query: Query) -> ChangesPage:
+    """Who changed what, by day, newest first; people unless automation is asked for."""
+    log = kernel.change_log
+    asked = changes_asked(kernel, query)
+    events, whom, subject = asked.events, asked.whom, asked.subject
+    people = sum(c.actor.kind == "human" for c in events.values())
+    actors: dict[str, int] = {}
+    for change in events.values():
+        if whom == "all" or (change.actor.kind == "human") == (whom == "people"):
+            actors[change.actor.name] = actors.get(change.actor.name, 0) + 1
     with kernel.db.read() as connection:
         names = Names(kernel, connection)
-        rows = mapping.changes(chosen, names)
+        rows = mapping.changes(asked.chosen, names, CHANGES_SHOWN)
         subject_name = names.subject(subject).name if subject else ""
     ranked: list[tuple[str, int]] = [(a, n) for a, n in sorted(actors.items(), key=lambda v: (-v[1], v[0]))]
     path = links.CHANGES
@@ -316,20 +334,20 @@ def changes(kernel: Kernel, query: Query) -> ChangesPage:
         filter_of(path, query, "actor", "by", ranked, lambda v: words.handle(v) or "not known"),
         filter_of(path, query, "days", "when", [(d, None) for d in DAYS], lambda v: DAYS.get(v, DAYS["7"])),
     ]
-    shown = rows[:CHANGES_SHOWN]
+    total = len({change.event_id for change in asked.chosen})
     return ChangesPage(
         filters=filters,
-        days=[(day, list(some)) for day, some in groupby(shown, key=lambda r: words.day(r.at))],
+        days=[(day, list(some)) for day, some in groupby(rows, key=lambda r: words.day(r.at))],
         people=people,
         automation=len(events) - people,
-        automation_href=_href(path, query, who="all") if whom == "people" else "",
-        total=len(rows),
-        cut=len(rows) > CHANGES_SHOWN or read >= CHANGES_READ,
+        automation_href=href_of(path, query, who="all") if whom == "people" else "",
+        total=total,
+        cut=total > CHANGES_SHOWN or asked.read >= CHANGES_READ,
         known=log is not None,
         until=log.as_of() if log is not None else None,
         subject=subject,
         subject_name=subject_name,
-        span=DAYS[days],
+        span=DAYS[asked.days],
     )
 
 
@@ -345,34 +363,40 @@ class CoveragePage(View, frozen=True):
     complete: int
     shown: int
     filtered: bool
+    more: str
+    syncing: Syncing | None
+    """The sync that runs now."""
+
+
+def cells_asked(query: Query) -> dict[str, Any]:
+    """What ``graph.cells`` is asked with for the filters of ``query``: without any, those that are not complete."""
+    held: dict[str, Any] = {k: query[k] for k in ("status", "account", "type") if query.get(k)}
+    return held or {"incomplete": True}
 
 
 def coverage(kernel: Kernel, query: Query) -> CoveragePage:
     """The cells that are not complete, by account; all of them where a status or type is asked for."""
+    held = {k: query[k] for k in ("status", "account", "type") if query.get(k)}
+    c = tables.coverage
+    filters: list[Filter] = []
     with kernel.db.read() as connection:
         names = Names(kernel, connection)
-        every = graph.coverage(connection)
-    held = {k: query[k] for k in ("status", "account", "type") if query.get(k)}
-    cells = [c for c in every if all(getattr(c, k) == v for k, v in held.items())]
-    if not held:
-        cells = [c for c in cells if c.status != "complete"]
-    filters: list[Filter] = []
-    for key, name in (("status", str), ("account", names.account), ("type", names.type)):
-        counts: dict[str, int] = {}
-        for cell in every:
-            if all(getattr(cell, k) == v for k, v in held.items() if k != key):
-                value = str(getattr(cell, key))
-                counts[value] = counts.get(value, 0) + 1
-        ranked: list[tuple[str, int]] = [(v, n) for v, n in sorted(counts.items(), key=lambda v: (-v[1], v[0]))]
-        filters.append(filter_of(links.COVERAGE, query, key, key, ranked, name))
-    cells.sort(key=lambda c: (names.account(c.account), names.type(c.type), c.region))
-    groups = [(account, list(some)) for account, some in groupby(cells, key=lambda c: names.account(c.account))]
+        page = graph.cells(connection, **cells_asked(query), limit=CELLS_SHOWN, after=query.get("after", ""))
+        for key, name in (("status", str), ("account", names.account), ("type", names.type)):
+            counts = sa.select(c.c[key], sa.func.count()).where(*(c.c[k] == v for k, v in held.items() if k != key))
+            found = [(row[0], row[1]) for row in connection.execute(counts.group_by(c.c[key]))]
+            ranked = sorted(found, key=lambda v: (-v[1], v[0]))
+            filters.append(filter_of(links.COVERAGE, query, key, key, ranked, name))
+        total, complete = graph.count(connection, c, []), graph.count(connection, c, [c.c.status == "complete"])
+        syncing = home.syncing(connection)
     return CoveragePage(
         filters=filters,
-        types={c.type: names.type(c.type) for c in cells},
-        groups=groups,
-        total=len(every),
-        complete=sum(c.status == "complete" for c in every),
-        shown=len(cells),
+        types={cell.type: names.type(cell.type) for cell in page.items},
+        groups=[(names.account(a), list(some)) for a, some in groupby(page.items, key=lambda cell: cell.account)],
+        total=total,
+        complete=complete,
+        shown=page.total,
         filtered=bool(held),
+        more=href_of(links.COVERAGE, query, after=page.after) if page.after else "",
+        syncing=syncing if syncing is not None and syncing.running else None,
     )

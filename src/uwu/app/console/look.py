@@ -44,7 +44,17 @@ ICONS = tuple(
     sorted(
         {FALLBACK, *ABOUT.values(), *SOURCE.values(), *ENTITY.values()}
         | {"house", "circle-alert", "boxes", "book-open", "search", "monitor", "sun", "moon", "check", "lock"}
-        | {"unplug", "circle-check", "user", "key-round", "shield-user", "bot"}
+        | {
+            "unplug",
+            "circle-check",
+            "circle-dot",
+            "circle-dashed",
+            "circle-x",
+            "user",
+            "key-round",
+            "shield-user",
+            "bot",
+        }
     )
 )
 """Every icon that code, rather than a template, names."""

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from uwu.app.console import links, look, words
 from uwu.app.console.views import Did, Row, Who
-from uwu.kernel import domain, graph, tables
+from uwu.kernel import domain, graph, search_index, tables
 from uwu.kernel.model import Actor, Change, Finding, FindingStatus
 from uwu.kernel.rules import RULES
 from uwu.kernel.runtime import Kernel
@@ -38,6 +38,11 @@ class Names:
         self.accounts = graph.account_names(connection)
         self.types = domain.types_of(kernel.domains)
         self._subjects: dict[str, Named] = {}
+
+    def on(self, connection: sa.Connection) -> Names:
+        """The same names, asked for more on another connection."""
+        self.connection = connection
+        return self
 
     def account(self, account: str) -> str:
         return self.accounts.get(account) or words.account_number(account)
@@ -144,12 +149,16 @@ def is_change(change: Change) -> bool:
     return change.name not in words.SIGN_IN
 
 
-def changes(found: Sequence[Change], names: Names) -> list[Did]:
-    """Changes as lines of a list: one for each event, about its target, with the number of others it touched."""
+def changes(found: Sequence[Change], names: Names, limit: int | None = None) -> list[Did]:
+    """Changes as lines of a list: one for each event, about its target, with the number of others it touched.
+
+    Of more events than ``limit`` only so many become lines.
+    """
     events: dict[str, list[Change]] = {}
     for change in found:
         events.setdefault(change.event_id, []).append(change)
-    chosen = [(min(some, key=lambda c: c.role != "target"), len(some) - 1) for some in events.values()]
+    shown = list(events.values())[:limit]
+    chosen = [(min(some, key=lambda c: c.role != "target"), len(some) - 1) for some in shown]
     names.load(change.urn for change, _ in chosen if change.urn)
     causes = _causes(names.connection, [change.event_id for change, _ in chosen])
     declared = _declared(names.connection, [change.urn for change, _ in chosen])
@@ -188,11 +197,10 @@ def did(
 
 def _causes(connection: sa.Connection, events: Sequence[str]) -> dict[str, str]:
     """Event -> the unresolved finding that it caused."""
-    f = tables.findings
-    event = f.c.cause["event_id"].as_string()
+    f, event = tables.findings, search_index.EVENT
     found: dict[str, str] = {}
     for i in range(0, len(events), _IN):
-        query = sa.select(event, f.c.id).where(f.c.status != FindingStatus.CLOSED.value, event.in_(events[i : i + _IN]))
+        query = sa.select(event, f.c.id).where(search_index.UNRESOLVED, event.in_(events[i : i + _IN]))
         found.update((row[0], row[1]) for row in connection.execute(query.order_by(f.c.id)))
     return found
 

@@ -11,7 +11,7 @@ import jinja2
 from markupsafe import Markup
 
 from uwu import __version__
-from uwu.app.console import find, links, look, words
+from uwu.app.console import links, look, places, words
 from uwu.app.console.assets import assets
 from uwu.kernel import codec
 
@@ -34,7 +34,7 @@ def environment() -> jinja2.Environment:
         "sprite": assets().url("icons.svg"),
         "links": links,
         "version": __version__,
-        "places": find.PLACES,
+        "places": places.standing,
         "themes": THEMES,
         "icons": look,
         "now": codec.now,

@@ -10,7 +10,9 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from uwu.app.console import compare, facts, links, look, mapping, tell, words
+from uwu.app.console import compare, facts, history, links, look, mapping, tell, words
+from uwu.app.console.history import Look
+from uwu.app.console.lists import Query
 from uwu.app.console.mapping import Names
 from uwu.app.console.views import (
     Cause,
@@ -28,7 +30,7 @@ from uwu.app.console.views import (
     Step,
     Subject,
 )
-from uwu.kernel import cause, drift, explain
+from uwu.kernel import cause, codec, drift, explain
 from uwu.kernel.errors import NotFound
 from uwu.kernel.explain import Story
 from uwu.kernel.graph import Version
@@ -36,22 +38,43 @@ from uwu.kernel.model import CellStatus, Change, Finding, FindingStatus, Relatio
 from uwu.kernel.rules import GONE, UNDECLARED, UNOWNED
 from uwu.kernel.runtime import Kernel
 
-VERSIONS_SHOWN, CHANGES_SHOWN, DECLARED_LINES = 8, 8, 16
+VERSIONS_SHOWN, CHANGES_SHOWN, DECLARED_LINES, FINDINGS_READ = 8, 8, 16, 200
 _CODE = re.compile(r"terraform|cloudformation|opentofu|pulumi|cdk", re.IGNORECASE)
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def resource(kernel: Kernel, urn: str, version: int | None) -> Subject:
-    """The page of a resolved urn. ``version`` looks at an earlier one. Raises ``NotFound`` for one that is not kept."""
+def resource(kernel: Kernel, urn: str, asked: Query) -> Subject:
+    """The page of a resolved urn, as of the version or time that ``asked`` names, or with two versions side by side.
+
+    Raises ``NotFound`` for what is not kept, ``BadInput`` for what is no version or time.
+    """
     story = explain.explain(kernel, urn)
+    looked = history.look(story.versions, asked)
     with kernel.db.read() as connection:
         names = Names(kernel, connection)
         names.load({end for r in story.relations for end in (r.source, r.target)})
-        return _subject(story, names, version)
+        found = drift.findings(connection, subject=urn, status="all", limit=FINDINGS_READ).items
+        page = _subject(story, names, None if looked.other is not None else looked)
+        moments = _versions(story) if story.versions else []
+        both = looked.other is not None
+        told = mapping.changes(_aimed(story), names) if both else []
+        track = history.slider(story.versions, moments, found, looked, codec.now(), exists=story.exists)
+        return msgspec.structs.replace(
+            page,
+            slider=None if both else track,
+            between=history.between(story.versions, moments, told, looked) if both else None,
+            compare=_compare(story.versions),
+        )
 
 
-def _subject(story: Story, names: Names, version: int | None) -> Subject:
-    shown, past = _shown(story, version)
+def _compare(versions: Sequence[Version]) -> str:
+    """The address that puts the last two versions side by side; empty where there are no two."""
+    last = sorted(v.version for v in versions)[-2:]
+    return f"?version={last[0]}&with={last[1]}" if len(last) == 2 else ""
+
+
+def _subject(story: Story, names: Names, looked: Look | None) -> Subject:
+    shown, past = _shown(story, looked or Look())
     open = [told.finding for told in story.findings if told.finding.status is not FindingStatus.CLOSED]
     covered = story.coverage
     attributes = shown.attributes if shown is not None else {}
@@ -89,15 +112,17 @@ def _subject(story: Story, names: Names, version: int | None) -> Subject:
     )
 
 
-def _shown(story: Story, number: int | None) -> tuple[Version | None, Moment | None]:
+def _shown(story: Story, looked: Look) -> tuple[Version | None, Moment | None]:
     """The version to show, and its moment where it is not the current one."""
+    number = looked.version
     last = story.versions[0] if story.versions else None
     if number is None or last is None or (number == last.version and story.exists):
         return last, None
     chosen = next((v for v in story.versions if v.version == number), None)
     if chosen is None:
         raise NotFound(f"version {number} is not kept", hint=f"the last is {last.version}")
-    return chosen, next(m for m in _versions(story) if m.version == number)
+    told = next(m for m in _versions(story) if m.version == number)
+    return chosen, msgspec.structs.replace(told, at=looked.at) if looked.at is not None else told
 
 
 def _known(story: Story) -> str:

@@ -122,6 +122,8 @@ class Meter(View, frozen=True):
     findings: int
     share: float
     """Of the largest in the list, 0-100: the length of its bar."""
+    spark: Any = None
+    """``spark.Spark``: its last thirty days; None where it has no two of them yet."""
 
 
 class Source(View, frozen=True):
@@ -136,6 +138,7 @@ class Source(View, frozen=True):
 class Syncing(View, frozen=True):
     """The run of a sync that is under way, or how the last one ended."""
 
+    id: str
     status: str
     stage: str = ""
     done: int = 0
@@ -268,6 +271,12 @@ class Subject(View, frozen=True):
     past: Moment | None
     """The version that is looked at, where it is not the last one."""
     exposed: str
+    slider: Any = None
+    """``history.Slider``, where there is a history."""
+    between: Any = None
+    """``history.Between``, where two versions are compared."""
+    compare: str = ""
+    """The address that compares the last two versions."""
 
 
 class Step(View, frozen=True):

@@ -64,11 +64,14 @@ def list_(kind: str | None = None, *, orphan: bool | None = None, limit: int = 5
     limit
         How many at most.
     """
-    found = client.get("/entities", kind=kind, orphan=orphan, limit=limit)
+    page = client.get("/entities", kind=kind, orphan=orphan, limit=limit)
+    found = page["items"]
     rows = [(_ref(entity), str(entity.get("spec", {}).get("owner", "")), _place(entity)) for entity in found]
     widths = [max((len(row[column]) for row in rows), default=0) for column in (0, 1)]
     lines = [f"{ref:<{widths[0]}}  {owner:<{widths[1]}}  {place}".rstrip() for ref, owner, place in rows]
-    return Answer(found, "\n".join(lines) or "No entity is declared.")
+    if page["after"]:
+        lines.append(f"… {page['total'] - len(found)} more: give a kind or a greater --limit")
+    return Answer(page, "\n".join(lines) or "No entity is declared.")
 
 
 @APP.command

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from uwu.domains.inventory.services import ACCOUNT, SPECS
-from uwu.kernel.domain import Domain, EntityKind, Phase, ResourceType
+from uwu.kernel.domain import Domain, EntityKind, Mends, Phase, Planner, ResourceType
 
 _ACCOUNT_SPEC = {
     "type": "object",
@@ -15,6 +15,32 @@ _ACCOUNT_SPEC = {
         "lifecycle": {"type": "string", "minLength": 1},
     },
 }
+
+_OBSERVE = "uwu.domains.inventory.plan_observe:observe"
+
+PLANNERS = (
+    Planner(
+        name="security-group-rules",
+        title="Rules of security groups",
+        plan="uwu.domains.inventory.plan_groups:plan",
+        apply="uwu.domains.inventory.plan_groups:apply",
+        undo="uwu.domains.inventory.plan_groups:undo",
+        observe=_OBSERVE,
+        mends=(Mends("drift.attribute", ("aws_vpc_security_group",), ("ingress", "egress")),),
+        in_aws=True,
+    ),
+    Planner(
+        name="tags",
+        title="Owner tags",
+        plan="uwu.domains.inventory.plan_tags:plan",
+        apply="uwu.domains.inventory.plan_tags:apply",
+        undo="uwu.domains.inventory.plan_tags:undo",
+        observe=_OBSERVE,
+        mends=(Mends("drift.unowned"),),
+        asks=("owner",),
+        in_aws=True,
+    ),
+)
 
 DOMAIN = Domain(
     name="inventory",
@@ -32,6 +58,7 @@ DOMAIN = Domain(
         ResourceType(ACCOUNT, "Account", "organizations", "building-2"),
     ),
     jobs="uwu.domains.inventory.observe:JOBS",
+    planners=PLANNERS,
     sync=((Phase.OBSERVE, "inventory.sync"),),
     evidence="uwu.domains.inventory.evidence:evidence",
     health="uwu.domains.inventory.health:health",

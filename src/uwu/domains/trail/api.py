@@ -12,7 +12,7 @@ from litestar.params import FromQuery
 
 from uwu.domains.trail import changes, store
 from uwu.domains.trail.changes import Event
-from uwu.kernel import codec, subjects, urns
+from uwu.kernel import codec, sight, subjects, urns
 from uwu.kernel.errors import BadInput, NotFound
 from uwu.kernel.model import Change
 from uwu.kernel.runtime import Kernel
@@ -63,7 +63,9 @@ def _subject(kernel: Kernel, text: str) -> str:
     except NotFound:
         if urns.parse(text) is not None or text.startswith("urn:uwu:"):
             return urns.canonical(text)
-        found = changes.Log(kernel).find(text)
+        named = changes.Log(kernel).find(text)
+        allowed = sight.seen_of(kernel, sight.current(), named)
+        found = [urn for urn in named if urn in allowed]
         if len(found) > 1:
             raise BadInput(
                 f"{text!r} names {len(found)} resources of events",
@@ -84,7 +86,7 @@ def list_trail_changes(
     limit: FromQuery[int] = 100,
 ) -> list[Change]:
     """The successful writes on a resource (ARN, id or name), newest first; also on one that is gone."""
-    log = changes.Log(kernel)
+    log = sight.SeenLog(kernel, changes.Log(kernel))
     limit = min(max(limit, 1), MAX_LIMIT)
     return log.changes([_subject(kernel, subject)], since=_time(since), until=_time(until), limit=limit)
 
@@ -97,21 +99,24 @@ def list_timeline(
     until: FromQuery[str] = "",
     limit: FromQuery[int] = 100,
 ) -> list[Event]:
-    """What a human, machine, service or principal did, newest first."""
+    """What a human, machine, service or principal did, newest first. It takes sight of everything."""
+    sight.require_all("what somebody did everywhere")
     limit = min(max(limit, 1), MAX_LIMIT)
     return changes.Log(kernel).timeline(actor, since=_time(since), until=_time(until), limit=limit)
 
 
 @get("/trail/stats", sync_to_thread=True, opt=READ)
 def get_stats(kernel: NamedDependency[Kernel]) -> Totals:
-    """How many events there are, and of how many resource and actor are named."""
+    """How many events there are, and of how many resource and actor are named. It takes sight of everything."""
+    sight.require_all("what is counted over every account")
     found = changes.Log(kernel).stats()
     return Totals(named_pct=found.named_pct, actor_pct=found.actor_pct, **msgspec.structs.asdict(found))
 
 
 @get("/trail/rejects", sync_to_thread=True, opt=READ)
 def list_rejects(kernel: NamedDependency[Kernel], limit: FromQuery[int] = 100) -> list[Aside]:
-    """What could not be taken, the latest first."""
+    """What could not be taken, the latest first. It takes sight of everything."""
+    sight.require_all("what could not be read of every account")
     with kernel.db.read() as connection:
         return [Aside(**row) for row in store.rejects(connection, min(max(limit, 1), MAX_LIMIT))]
 

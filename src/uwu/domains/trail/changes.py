@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from uwu.domains.trail import actors, store, tables
 from uwu.domains.trail.names import RELATED, TARGET, short_forms
 from uwu.kernel import codec
+from uwu.kernel import tables as kernel_tables
 from uwu.kernel.domain import ChangeLog
 from uwu.kernel.model import Actor, Change
 from uwu.kernel.runtime import Kernel
@@ -95,7 +96,7 @@ class Log:
         scan = self._kernel.lake.scan(store.EVENT_RESOURCES.name, since=since, until=until)
         where, times = _between(since, until)
         order = f"order by event_time desc, event_id limit {int(limit)}"
-        with self._kernel.lake.connection() as connection:
+        with self._kernel.lake.reading() as connection:
             if len(meant) <= _FEW:
                 marks = ", ".join("?" * len(meant))
                 query = f"select {_FIELDS} from {scan} where urn in ({marks}){where} {order}"  # noqa: S608 - own text, values bound
@@ -120,7 +121,7 @@ class Log:
             "qualify row_number() over (partition by event_id order by urn) = 1 "
             f"order by event_time desc, event_id limit {int(limit)}"
         )
-        with self._kernel.lake.connection() as connection:
+        with self._kernel.lake.reading() as connection:
             rows = _rows(connection, query, [TARGET, since])
         return self._changes(rows, {})
 
@@ -141,7 +142,7 @@ class Log:
             f"principal, through, source_ip, targets from {scan} where (actor = ? or principal = ?{also}){where} "
             f"order by event_time desc, event_id limit {int(limit)}"
         )
-        with self._kernel.lake.connection() as connection:
+        with self._kernel.lake.reading() as connection:
             rows = _rows(connection, query, [actor, actor, *later, *times])
         return [
             Event(
@@ -169,7 +170,7 @@ class Log:
             f"select distinct urn from {scan} where ends_with(urn, ?) or ends_with(urn, ?) "  # noqa: S608 - own text, values bound
             f"order by urn limit {int(limit)}"
         )
-        with self._kernel.lake.connection() as connection:
+        with self._kernel.lake.reading() as connection:
             return [row[0] for row in _rows(connection, query, [f"/{name}", f":{name}"])]
 
     def stats(self) -> Stats:
@@ -181,7 +182,7 @@ class Log:
             "count(*) filter (actor_kind = 'human'), count(*) filter (actor_kind in ('machine', 'service')), "
             f"min(event_time), max(event_time) from {scan}"
         )
-        with self._kernel.lake.connection() as connection:
+        with self._kernel.lake.reading() as connection:
             row = _rows(connection, query, [])[0]
         with self._kernel.db.read() as connection:
             later, _ = store.unresolved(connection)
@@ -280,15 +281,11 @@ def _change(row: tuple[Any, ...], urn: str, later: Actor | None) -> Change:
 
 def committed_until(kernel: Kernel) -> datetime | None:
     """The time of the latest event in the lake, by what its batches recorded."""
-    from uwu.kernel.lake import Batches
-
-    batches = Batches(kernel.db, kernel.lake, store.STREAM, tables=(store.EVENTS, store.EVENT_RESOURCES), holder="read")
-    times = [
-        codec.parse_time(state.detail["until"])
-        for state in batches.states()
-        if state.state == "committed" and state.detail and "until" in state.detail
-    ]
-    return max(times, default=None)
+    b = kernel_tables.lake_batches
+    until = b.c.detail["until"].as_string()
+    query = sa.select(until).where(b.c.stream == store.STREAM, b.c.state == "committed", until.is_not(None))
+    with kernel.db.read() as connection:
+        return max(map(codec.parse_time, connection.scalars(query)), default=None)
 
 
 def log(kernel: Kernel) -> ChangeLog:

@@ -35,6 +35,7 @@ sessions = sa.Table(
     Column("hash", Text, nullable=False, unique=True, comment="SHA-256 of the cookie's secret"),
     Column("principal", Text, nullable=False),
     Column("via", Text, nullable=False, comment="oidc or token: how it was signed in"),
+    Column("token", Text, comment="the token that was shown; the session ends with it and keeps to its scopes"),
     Column("created_at", Time, nullable=False),
     Column("seen_at", Time, nullable=False),
     Column("expires_at", Time, nullable=False, comment="the absolute limit"),
@@ -91,6 +92,7 @@ plans = sa.Table(
     Column("id", Text, primary_key=True),
     Column("number", Integer, nullable=False, unique=True, comment="for people: plan 431"),
     Column("domain", Text, nullable=False),
+    Column("planner", Text, nullable=False),
     Column("title", Text, nullable=False),
     Column("reason", Text, nullable=False, comment="why it was asked for"),
     Column("plan", Json, nullable=False),
@@ -101,15 +103,19 @@ plans = sa.Table(
     Column("owners", Json, nullable=False, comment="the owners of what it touches"),
     Column("forced", Boolean, nullable=False, comment="asked for although it passes the safety limit"),
     Column("approvals_needed", Integer, nullable=False),
-    Column("policy", Text, nullable=False, comment="the approval policy that says so"),
-    Column("status", Text, nullable=False, comment="waiting, approved, rejected, expired, void, applying, ..."),
+    Column("required", Json, nullable=False, comment="groups of which one each must approve"),
+    Column("policy", Json, nullable=False, comment="what says so: a setting, policies of the estate"),
+    Column("status", Text, nullable=False, comment="waiting, approved, rejected, withdrawn, void, applying, ..."),
+    Column("why", Text, nullable=False, comment="why it is void, rejected or failed"),
     Column("requested_by", Text, nullable=False),
+    Column("behind", Json, nullable=False, comment="who stands behind the request: none of them may approve"),
     Column("requested_at", Time, nullable=False),
     Column("expires_at", Time, nullable=False),
     Column("decided_at", Time),
-    Column("job", Text, nullable=False),
+    Column("job", Text, nullable=False, comment="the job that applies it; empty before"),
+    Column("applied_by", Text, nullable=False, comment="who asked for the job"),
     Column("finished_at", Time),
-    Column("outcome", Json, comment="for each change: done, failed or not begun"),
+    Column("outcome", Json, comment="the proof: what was observed afterwards, and which findings closed"),
     Column("undoes", Text, nullable=False, comment="the plan that it takes back; empty for none"),
     Index(None, "status", "requested_at"),
     Index(None, "domain"),
@@ -125,6 +131,17 @@ plan_subjects = sa.Table(
     Index(None, "owner"),
 )
 
+plan_outcomes = sa.Table(
+    "plan_outcomes",
+    metadata,
+    Column("plan", Text, primary_key=True),
+    Column("number", Integer, primary_key=True, comment="of the change, from 0"),
+    Column("status", Text, nullable=False, comment="done, already (it was so before) or failed"),
+    Column("note", Text, nullable=False),
+    Column("problem", Json, comment="why it failed"),
+    Column("at", Time, nullable=False),
+)
+
 approvals = sa.Table(
     "approvals",
     metadata,
@@ -132,6 +149,7 @@ approvals = sa.Table(
     Column("principal", Text, primary_key=True),
     Column("decision", Text, nullable=False, comment="approve or reject"),
     Column("hash", Text, nullable=False, comment="the plan's hash that was looked at"),
+    Column("counts_for", Json, nullable=False, comment="the required groups that it speaks for"),
     Column("comment", Text, nullable=False),
     Column("at", Time, nullable=False),
 )
@@ -148,8 +166,12 @@ notices = sa.Table(
     Column("title", Text, nullable=False),
     Column("detail", Json, nullable=False),
     Column("path", Text, nullable=False, comment="its page in the console"),
+    Column("owners", Json, nullable=False, comment="others who are told as the owner is"),
     Column("created_at", Time, nullable=False),
+    Column("routed_at", Time, comment="when it was decided who is told"),
     Index(None, "created_at"),
+    Index(None, "routed_at"),
+    Index(None, "subject"),
 )
 
 deliveries = sa.Table(
@@ -157,6 +179,7 @@ deliveries = sa.Table(
     metadata,
     Column("notice", Text, primary_key=True),
     Column("channel", Text, primary_key=True, comment="the name of a channel of the settings"),
+    Column("address", Text, primary_key=True, comment="the owner's own, where the channel goes to the owner"),
     Column("status", Text, nullable=False, comment="waiting, sent, failed or muted"),
     Column("due_at", Time, nullable=False),
     Column("attempts", Integer, nullable=False),
@@ -164,6 +187,27 @@ deliveries = sa.Table(
     Column("sent_at", Time),
     Column("error", Text, nullable=False),
     Index(None, "status", "due_at"),
+    Index(None, "digest"),
+)
+
+mutes = sa.Table(
+    "mutes",
+    metadata,
+    Column("subject", Text, primary_key=True, comment="the subject of the notices: a finding, a plan"),
+    Column("until", Time, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("created_by", Text, nullable=False),
+    Column("created_at", Time, nullable=False),
+)
+
+schedules = sa.Table(
+    "schedules",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("anchor_at", Time, nullable=False, comment="when it was first seen: its slots are counted from here"),
+    Column("slot_at", Time, nullable=False, comment="the latest slot that was asked for"),
+    Column("job", Text, nullable=False, comment="the run of that slot; empty before the first"),
+    Column("asked_at", Time),
 )
 
 entropy_days = sa.Table(
@@ -173,10 +217,24 @@ entropy_days = sa.Table(
     Column("scope", Text, primary_key=True, comment="all, service, owner, account or domain"),
     Column("key", Text, primary_key=True),
     Column("entropy", Float, nullable=False),
-    Column("findings", Integer, nullable=False),
+    Column("findings", Integer, nullable=False, comment="unresolved: open and stale"),
+    Column("stale", Integer, nullable=False, server_default="0"),
+    Column("unowned", Integer, nullable=False, server_default="0", comment="subjects"),
+    Column("unseen", Integer, nullable=False, server_default="0", comment="cells that were not observed completely"),
     Column("subjects", Integer, nullable=False),
     Column("weight", Float, nullable=False),
     Column("measured_at", Time, nullable=False),
+)
+
+entropy_subjects = sa.Table(
+    "entropy_subjects",
+    metadata,
+    Column("subject", Text, primary_key=True),
+    Column("account", Text, nullable=False),
+    Column("owner", Text, nullable=False, comment="empty for unowned"),
+    Column("services", Json, nullable=False, comment="components and systems that it belongs to"),
+    Column("gone_at", Time, comment="when it was first missed; null: it is there"),
+    Column("past", Json, nullable=False, comment="scope and key that it belonged to -> when that was noticed to end"),
 )
 
 saved_views = sa.Table(

@@ -45,6 +45,7 @@ declarations = sa.Table(
     Column("declared_at", Time, nullable=False),
     Index(None, "urn"),
     Index(None, "source"),
+    Index(None, "address"),
 )
 
 coverage = sa.Table(
@@ -63,8 +64,9 @@ coverage = sa.Table(
     Column("seconds", Float, nullable=False),
     Column("code", Text, nullable=False, comment="the error's code; empty where complete"),
     Column("message", Text, nullable=False),
-    Index(None, "status"),
-    Index(None, "account"),
+    Index("ix_coverage_by_status", "status", "account", "type"),
+    Index("ix_coverage_by_account", "account", "type", "status"),
+    Index("ix_coverage_by_type", "type", "status", "account"),
 )
 
 resources = sa.Table(
@@ -83,9 +85,15 @@ resources = sa.Table(
     Column("version", Integer, nullable=False),
     Column("first_seen", Time, nullable=False),
     Column("changed_at", Time, nullable=False),
+    Column("owner", Text, nullable=False, server_default="", comment="that of ownership, kept by a trigger"),
     Index(None, "cell"),
-    Index(None, "type"),
-    Index(None, "account", "region"),
+    Index("ix_resources_by_name", "name", "urn"),
+    # each filter of the list counts the values of the others from one index, without the rows
+    Index("ix_resources_by_type", "type", "account", "region", "owner"),
+    Index("ix_resources_by_account", "account", "region", "type", "owner"),
+    Index("ix_resources_by_region", "region", "type", "account", "owner"),
+    Index("ix_resources_by_owner", "owner", "account", "type", "region"),
+    Index("ix_resources_by_maker", "managed_by", "owner", "account"),
 )
 
 versions = sa.Table(

@@ -16,6 +16,7 @@ def upgrade() -> None:
         sa.Column("principal", sa.Text(), nullable=False),
         sa.Column("decision", sa.Text(), nullable=False, comment="approve or reject"),
         sa.Column("hash", sa.Text(), nullable=False, comment="the plan's hash that was looked at"),
+        sa.Column("counts_for", Json, nullable=False, comment="the required groups that it speaks for"),
         sa.Column("comment", sa.Text(), nullable=False),
         sa.Column("at", Time(), nullable=False),
         sa.PrimaryKeyConstraint("plan", "principal", name=op.f("pk_approvals")),
@@ -38,6 +39,7 @@ def upgrade() -> None:
         "deliveries",
         sa.Column("notice", sa.Text(), nullable=False),
         sa.Column("channel", sa.Text(), nullable=False, comment="the name of a channel of the settings"),
+        sa.Column("address", sa.Text(), nullable=False, comment="the owner's own, where the channel goes to the owner"),
         sa.Column("status", sa.Text(), nullable=False, comment="waiting, sent, failed or muted"),
         sa.Column("due_at", Time(), nullable=False),
         sa.Column("attempts", sa.Integer(), nullable=False),
@@ -46,9 +48,10 @@ def upgrade() -> None:
         ),
         sa.Column("sent_at", Time(), nullable=True),
         sa.Column("error", sa.Text(), nullable=False),
-        sa.PrimaryKeyConstraint("notice", "channel", name=op.f("pk_deliveries")),
+        sa.PrimaryKeyConstraint("notice", "channel", "address", name=op.f("pk_deliveries")),
     )
     with op.batch_alter_table("deliveries", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_deliveries_digest"), ["digest"], unique=False)
         batch_op.create_index(batch_op.f("ix_deliveries_status_deliveries_due_at"), ["status", "due_at"], unique=False)
 
     op.create_table(
@@ -57,11 +60,32 @@ def upgrade() -> None:
         sa.Column("scope", sa.Text(), nullable=False, comment="all, service, owner, account or domain"),
         sa.Column("key", sa.Text(), nullable=False),
         sa.Column("entropy", sa.Float(), nullable=False),
-        sa.Column("findings", sa.Integer(), nullable=False),
+        sa.Column("findings", sa.Integer(), nullable=False, comment="unresolved: open and stale"),
+        sa.Column("stale", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("unowned", sa.Integer(), server_default="0", nullable=False, comment="subjects"),
+        sa.Column(
+            "unseen",
+            sa.Integer(),
+            server_default="0",
+            nullable=False,
+            comment="cells that were not observed completely",
+        ),
         sa.Column("subjects", sa.Integer(), nullable=False),
         sa.Column("weight", sa.Float(), nullable=False),
         sa.Column("measured_at", Time(), nullable=False),
         sa.PrimaryKeyConstraint("day", "scope", "key", name=op.f("pk_entropy_days")),
+    )
+    op.create_table(
+        "entropy_subjects",
+        sa.Column("subject", sa.Text(), nullable=False),
+        sa.Column("account", sa.Text(), nullable=False),
+        sa.Column("owner", sa.Text(), nullable=False, comment="empty for unowned"),
+        sa.Column("services", Json, nullable=False, comment="components and systems that it belongs to"),
+        sa.Column("gone_at", Time(), nullable=True, comment="when it was first missed; null: it is there"),
+        sa.Column(
+            "past", Json, nullable=False, comment="scope and key that it belonged to -> when that was noticed to end"
+        ),
+        sa.PrimaryKeyConstraint("subject", name=op.f("pk_entropy_subjects")),
     )
     op.create_table(
         "idempotency",
@@ -77,6 +101,15 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_idempotency_created_at"), ["created_at"], unique=False)
 
     op.create_table(
+        "mutes",
+        sa.Column("subject", sa.Text(), nullable=False, comment="the subject of the notices: a finding, a plan"),
+        sa.Column("until", Time(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("created_by", sa.Text(), nullable=False),
+        sa.Column("created_at", Time(), nullable=False),
+        sa.PrimaryKeyConstraint("subject", name=op.f("pk_mutes")),
+    )
+    op.create_table(
         "notices",
         sa.Column("id", sa.Text(), nullable=False),
         sa.Column("dedupe", sa.Text(), nullable=False, comment="the same thing is told once"),
@@ -87,13 +120,27 @@ def upgrade() -> None:
         sa.Column("title", sa.Text(), nullable=False),
         sa.Column("detail", Json, nullable=False),
         sa.Column("path", sa.Text(), nullable=False, comment="its page in the console"),
+        sa.Column("owners", Json, nullable=False, comment="others who are told as the owner is"),
         sa.Column("created_at", Time(), nullable=False),
+        sa.Column("routed_at", Time(), nullable=True, comment="when it was decided who is told"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_notices")),
         sa.UniqueConstraint("dedupe", name=op.f("uq_notices_dedupe")),
     )
     with op.batch_alter_table("notices", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_notices_created_at"), ["created_at"], unique=False)
+        batch_op.create_index(batch_op.f("ix_notices_routed_at"), ["routed_at"], unique=False)
+        batch_op.create_index(batch_op.f("ix_notices_subject"), ["subject"], unique=False)
 
+    op.create_table(
+        "plan_outcomes",
+        sa.Column("plan", sa.Text(), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False, comment="of the change, from 0"),
+        sa.Column("status", sa.Text(), nullable=False, comment="done, already (it was so before) or failed"),
+        sa.Column("note", sa.Text(), nullable=False),
+        sa.Column("problem", Json, nullable=True, comment="why it failed"),
+        sa.Column("at", Time(), nullable=False),
+        sa.PrimaryKeyConstraint("plan", "number", name=op.f("pk_plan_outcomes")),
+    )
     op.create_table(
         "plan_subjects",
         sa.Column("plan", sa.Text(), nullable=False),
@@ -110,6 +157,7 @@ def upgrade() -> None:
         sa.Column("id", sa.Text(), nullable=False),
         sa.Column("number", sa.Integer(), nullable=False, comment="for people: plan 431"),
         sa.Column("domain", sa.Text(), nullable=False),
+        sa.Column("planner", sa.Text(), nullable=False),
         sa.Column("title", sa.Text(), nullable=False),
         sa.Column("reason", sa.Text(), nullable=False, comment="why it was asked for"),
         sa.Column("plan", Json, nullable=False),
@@ -122,17 +170,23 @@ def upgrade() -> None:
         sa.Column("owners", Json, nullable=False, comment="the owners of what it touches"),
         sa.Column("forced", sa.Boolean(), nullable=False, comment="asked for although it passes the safety limit"),
         sa.Column("approvals_needed", sa.Integer(), nullable=False),
-        sa.Column("policy", sa.Text(), nullable=False, comment="the approval policy that says so"),
+        sa.Column("required", Json, nullable=False, comment="groups of which one each must approve"),
+        sa.Column("policy", Json, nullable=False, comment="what says so: a setting, policies of the estate"),
         sa.Column(
-            "status", sa.Text(), nullable=False, comment="waiting, approved, rejected, expired, void, applying, ..."
+            "status", sa.Text(), nullable=False, comment="waiting, approved, rejected, withdrawn, void, applying, ..."
         ),
+        sa.Column("why", sa.Text(), nullable=False, comment="why it is void, rejected or failed"),
         sa.Column("requested_by", sa.Text(), nullable=False),
+        sa.Column("behind", Json, nullable=False, comment="who stands behind the request: none of them may approve"),
         sa.Column("requested_at", Time(), nullable=False),
         sa.Column("expires_at", Time(), nullable=False),
         sa.Column("decided_at", Time(), nullable=True),
-        sa.Column("job", sa.Text(), nullable=False),
+        sa.Column("job", sa.Text(), nullable=False, comment="the job that applies it; empty before"),
+        sa.Column("applied_by", sa.Text(), nullable=False, comment="who asked for the job"),
         sa.Column("finished_at", Time(), nullable=True),
-        sa.Column("outcome", Json, nullable=True, comment="for each change: done, failed or not begun"),
+        sa.Column(
+            "outcome", Json, nullable=True, comment="the proof: what was observed afterwards, and which findings closed"
+        ),
         sa.Column("undoes", sa.Text(), nullable=False, comment="the plan that it takes back; empty for none"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_plans")),
         sa.UniqueConstraint("number", name=op.f("uq_plans_number")),
@@ -172,11 +226,28 @@ def upgrade() -> None:
         sa.UniqueConstraint("owner", "name", name=op.f("uq_saved_views_owner_name")),
     )
     op.create_table(
+        "schedules",
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column(
+            "anchor_at", Time(), nullable=False, comment="when it was first seen: its slots are counted from here"
+        ),
+        sa.Column("slot_at", Time(), nullable=False, comment="the latest slot that was asked for"),
+        sa.Column("job", sa.Text(), nullable=False, comment="the run of that slot; empty before the first"),
+        sa.Column("asked_at", Time(), nullable=True),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_schedules")),
+    )
+    op.create_table(
         "sessions",
         sa.Column("id", sa.Text(), nullable=False, comment="s_..., for people and for ending it"),
         sa.Column("hash", sa.Text(), nullable=False, comment="SHA-256 of the cookie's secret"),
         sa.Column("principal", sa.Text(), nullable=False),
         sa.Column("via", sa.Text(), nullable=False, comment="oidc or token: how it was signed in"),
+        sa.Column(
+            "token",
+            sa.Text(),
+            nullable=True,
+            comment="the token that was shown; the session ends with it and keeps to its scopes",
+        ),
         sa.Column("created_at", Time(), nullable=False),
         sa.Column("seen_at", Time(), nullable=False),
         sa.Column("expires_at", Time(), nullable=False, comment="the absolute limit"),

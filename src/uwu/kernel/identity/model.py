@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 
 Kind = Literal["human", "service", "local", "anonymous"]
+Role = Literal["viewer", "operator", "auditor", "admin"]
 
 
 class Principal(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,0 +1,1150 @@
+"""One method for each operation of the API. Written by ``make reference`` from the routes, not by hand."""
+
+# ruff: noqa: E501
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import quote
+
+if TYPE_CHECKING:
+    import uwu.app.api.access
+    import uwu.app.api.audit
+    import uwu.app.api.break_glass
+    import uwu.app.api.notices
+    import uwu.app.api.plans
+    import uwu.app.api.rights
+    import uwu.app.api.work
+    import uwu.app.api.world
+    import uwu.domains.trail.api
+    import uwu.domains.trail.changes
+    import uwu.kernel.audit.chain
+    import uwu.kernel.audit.checkpoints
+    import uwu.kernel.declared
+    import uwu.kernel.drift
+    import uwu.kernel.effective
+    import uwu.kernel.entropy.days
+    import uwu.kernel.entropy.formula
+    import uwu.kernel.entropy.parts
+    import uwu.kernel.explain
+    import uwu.kernel.graph
+    import uwu.kernel.identity.principals
+    import uwu.kernel.identity.sessions
+    import uwu.kernel.identity.tokens
+    import uwu.kernel.jobs
+    import uwu.kernel.model
+    import uwu.kernel.notify.deliver
+    import uwu.kernel.notify.notices
+    import uwu.kernel.plans.store
+    import uwu.kernel.plans.view
+    import uwu.kernel.query
+    import uwu.kernel.schedules
+    import uwu.kernel.search
+
+
+class Operations(ABC):
+    """Every operation of the API, by its operation id. What they answer with are the kernel's own nouns.
+
+    Each raises the ``UwuError`` that the API tells: ``BadInput``, ``NotFound``, ``Conflict``, ``Denied``, ...
+    """
+
+    @abstractmethod
+    def call(
+        self,
+        method: str,
+        path: str,
+        gives: str,
+        *,
+        query: dict[str, Any] | None = None,
+        body: dict[str, Any] | None = None,
+    ) -> Any:
+        """Asks for one operation; ``gives`` names the type of its answer. See ``Client``."""
+
+    @abstractmethod
+    def lines(self, path: str) -> Iterator[Any]:
+        """The JSON values of a stream, one a line, as they come."""
+
+    @staticmethod
+    @abstractmethod
+    def query(given: dict[str, Any]) -> str:
+        """``given`` as the query of an address; what is None is left out."""
+
+    def bootstrap_admin(
+        self,
+        *,
+        again: bool = False,
+    ) -> uwu.app.api.access.BootstrapMade:
+        """Makes the first admin and shows its token, this once; only for whoever holds the home itself."""
+        return self.call("POST", "/access/bootstrap", "uwu.app.api.access:BootstrapMade", body={"again": again})
+
+    def list_audit(
+        self,
+        *,
+        actor: str = "",
+        action: str = "",
+        subject: str = "",
+        since: str = "",
+        until: str = "",
+        limit: int = 100,
+        after: str = "",
+    ) -> uwu.app.api.audit.Entries:
+        """The audit, newest first. ``action`` may end in ``.*``; ``since`` and ``until`` are a time or a day (UTC)."""
+        return self.call(
+            "GET",
+            "/audit",
+            "uwu.app.api.audit:Entries",
+            query={
+                "actor": actor or None,
+                "action": action or None,
+                "subject": subject or None,
+                "since": since or None,
+                "until": until or None,
+                "limit": limit,
+                "after": after or None,
+            },
+        )
+
+    def each_audit(
+        self,
+        *,
+        actor: str = "",
+        action: str = "",
+        subject: str = "",
+        since: str = "",
+        until: str = "",
+        limit: int = 100,
+    ) -> Iterator[uwu.kernel.audit.chain.Entry]:
+        """Every item of ``list_audit``, page by page; ``limit`` is the size of a page."""
+        after = ""
+        while True:
+            page = self.list_audit(
+                actor=actor, action=action, subject=subject, since=since, until=until, limit=limit, after=after
+            )
+            yield from page.items
+            after = page.after
+            if not after:
+                return
+
+    def sign_audit(
+        self,
+    ) -> uwu.kernel.audit.checkpoints.Checkpoint | None:
+        """Signs where the chain stands now; the last checkpoint where nothing is new, null for an empty chain."""
+        return self.call("POST", "/audit/checkpoint", "uwu.kernel.audit.checkpoints:Checkpoint?")
+
+    def export_audit(
+        self,
+        *,
+        actor: str = "",
+        action: str = "",
+        subject: str = "",
+        since: str = "",
+        until: str = "",
+    ) -> Iterator[Any]:
+        """Every entry as JSON lines, oldest first, as ``uwu audit verify --file`` verifies them."""
+        return self.lines(
+            "/audit/export"
+            + self.query(
+                {
+                    "actor": actor or None,
+                    "action": action or None,
+                    "subject": subject or None,
+                    "since": since or None,
+                    "until": until or None,
+                }
+            )
+        )
+
+    def get_audit_key(
+        self,
+    ) -> uwu.app.api.audit.PublicKey:
+        """The public key of the checkpoints, as PEM, and where they are kept."""
+        return self.call("GET", "/audit/key", "uwu.app.api.audit:PublicKey")
+
+    def verify_audit(
+        self,
+    ) -> uwu.kernel.audit.chain.Verdict:
+        """Walks the whole chain, compares it with every checkpoint, and names the first entry that does not hold."""
+        return self.call("GET", "/audit/verify", "uwu.kernel.audit.chain:Verdict")
+
+    def compare_audit(
+        self,
+        marks: list[uwu.app.api.audit.Mark],
+    ) -> uwu.kernel.audit.chain.Verdict:
+        """Walks the whole chain and compares it with hashes that the caller has kept."""
+        return self.call("POST", "/audit/verify", "uwu.kernel.audit.chain:Verdict", body={"marks": marks})
+
+    def list_break_glass(
+        self,
+        *,
+        active: bool = False,
+        limit: int = 50,
+    ) -> list[uwu.app.api.break_glass.GlassView]:
+        """Who broke glass and why, newest first; with ``active`` only what is held now."""
+        return self.call(
+            "GET",
+            "/break-glass",
+            "list[uwu.app.api.break_glass:GlassView]",
+            query={"active": active or None, "limit": limit},
+        )
+
+    def open_break_glass(
+        self,
+        reason: str,
+        *,
+        minutes: int = 30,
+    ) -> uwu.app.api.break_glass.GlassView:
+        """Takes more rights for a few minutes. Everyone sees it, and why; it ends by itself."""
+        return self.call(
+            "POST", "/break-glass", "uwu.app.api.break_glass:GlassView", body={"reason": reason, "minutes": minutes}
+        )
+
+    def end_break_glass(
+        self,
+        id: str,
+    ) -> uwu.app.api.break_glass.GlassView:
+        """Ends a break-glass before its time: one's own, or as an admin another's."""
+        return self.call("POST", f"/break-glass/{quote(id, safe='')}/end", "uwu.app.api.break_glass:GlassView")
+
+    def list_changes(
+        self,
+        *,
+        subject: str = "",
+        hours: int = 24,
+        limit: int = 100,
+    ) -> list[uwu.kernel.model.Change]:
+        """Successful writes, newest first: of one subject, or of everything in the last ``hours``."""
+        return self.call(
+            "GET",
+            "/changes",
+            "list[uwu.kernel.model:Change]",
+            query={"subject": subject or None, "hours": hours, "limit": limit},
+        )
+
+    def list_channels(
+        self,
+    ) -> list[uwu.app.api.notices.ChannelState]:
+        """The channels, and how their deliveries stand; never an address."""
+        return self.call("GET", "/channels", "list[uwu.app.api.notices:ChannelState]")
+
+    def test_channel(
+        self,
+        name: str,
+    ) -> uwu.kernel.notify.deliver.Tested:
+        """Sends one message by a channel at once, and says whether it was taken."""
+        return self.call("POST", f"/channels/{quote(name, safe='')}/test", "uwu.kernel.notify.deliver:Tested")
+
+    def list_coverage(
+        self,
+        *,
+        account: str = "",
+        type: str = "",
+        status: Literal["complete", "denied", "throttled", "unsupported", "failed", "stale", ""] = "",
+        incomplete: bool = False,
+        limit: int = 100,
+        after: str = "",
+    ) -> uwu.kernel.graph.Cells:
+        """The coverage ledger: each cell, when it was observed and how it went."""
+        return self.call(
+            "GET",
+            "/coverage",
+            "uwu.kernel.graph:Cells",
+            query={
+                "account": account or None,
+                "type": type or None,
+                "status": status or None,
+                "incomplete": incomplete or None,
+                "limit": limit,
+                "after": after or None,
+            },
+        )
+
+    def each_coverage(
+        self,
+        *,
+        account: str = "",
+        type: str = "",
+        status: Literal["complete", "denied", "throttled", "unsupported", "failed", "stale", ""] = "",
+        incomplete: bool = False,
+        limit: int = 100,
+    ) -> Iterator[uwu.kernel.graph.Covered]:
+        """Every item of ``list_coverage``, page by page; ``limit`` is the size of a page."""
+        after = ""
+        while True:
+            page = self.list_coverage(
+                account=account, type=type, status=status, incomplete=incomplete, limit=limit, after=after
+            )
+            yield from page.items
+            after = page.after
+            if not after:
+                return
+
+    def ask_device(
+        self,
+        *,
+        client: str = "",
+    ) -> uwu.app.api.access.DeviceAsked:
+        """Begins the sign-in of a device without a browser: it shows a code, a person lets it in, it asks for its token."""
+        return self.call("POST", "/device", "uwu.app.api.access:DeviceAsked", body={"client": client})
+
+    def collect_device_token(
+        self,
+        device_code: str,
+    ) -> uwu.app.api.access.TokenMade:
+        """The token of a device that was let in, once. 400 ``authorization-pending`` while nobody has decided,
+        ``access-denied`` or ``expired-token`` where it is over.
+        """
+        return self.call("POST", "/device/token", "uwu.app.api.access:TokenMade", body={"device_code": device_code})
+
+    def list_entities(
+        self,
+        *,
+        kind: str = "",
+        orphan: bool | None = None,
+        limit: int = 100,
+        after: str = "",
+    ) -> uwu.kernel.declared.Entities:
+        """Declared entities by reference."""
+        return self.call(
+            "GET",
+            "/entities",
+            "uwu.kernel.declared:Entities",
+            query={"kind": kind or None, "orphan": orphan, "limit": limit, "after": after or None},
+        )
+
+    def each_entities(
+        self,
+        *,
+        kind: str = "",
+        orphan: bool | None = None,
+        limit: int = 100,
+    ) -> Iterator[uwu.kernel.model.Entity]:
+        """Every item of ``list_entities``, page by page; ``limit`` is the size of a page."""
+        after = ""
+        while True:
+            page = self.list_entities(kind=kind, orphan=orphan, limit=limit, after=after)
+            yield from page.items
+            after = page.after
+            if not after:
+                return
+
+    def get_entity(
+        self,
+        ref: str,
+    ) -> uwu.app.api.world.EntityView:
+        """One entity by its reference or its name, with its relations."""
+        return self.call("GET", "/entity", "uwu.app.api.world:EntityView", query={"ref": ref})
+
+    def get_entropy(
+        self,
+    ) -> list[uwu.kernel.entropy.formula.Score]:
+        """The entropy of the whole, of each domain, service, owner and account, as it was measured last."""
+        return self.call("GET", "/entropy", "list[uwu.kernel.entropy.formula:Score]")
+
+    def get_entropy_history(
+        self,
+        *,
+        of: Literal["all", "domain", "service", "owner", "account"] = "all",
+        key: str = "",
+        days: int = 30,
+    ) -> list[uwu.kernel.entropy.days.Day]:
+        """One scope by day, the oldest first; empty where it was never measured in these days."""
+        return self.call(
+            "GET",
+            "/entropy/history",
+            "list[uwu.kernel.entropy.days:Day]",
+            query={"of": of, "key": key or None, "days": days},
+        )
+
+    def get_entropy_rows(
+        self,
+        of: str,
+        *,
+        key: str = "",
+        limit: int = 100,
+        after: str = "",
+    ) -> uwu.kernel.entropy.parts.Parts:
+        """What the number of a scope is made of: each finding's share, the largest first.
+
+        The shares of all pages sum to ``exact``; ``entropy`` is that to two decimals.
+        """
+        return self.call(
+            "GET",
+            f"/entropy/{quote(of, safe='')}",
+            "uwu.kernel.entropy.parts:Parts",
+            query={"key": key or None, "limit": limit, "after": after or None},
+        )
+
+    def each_get_entropy_rows(
+        self,
+        of: str,
+        *,
+        key: str = "",
+        limit: int = 100,
+    ) -> Iterator[uwu.kernel.entropy.parts.Share]:
+        """Every item of ``get_entropy_rows``, page by page; ``limit`` is the size of a page."""
+        after = ""
+        while True:
+            page = self.get_entropy_rows(of=of, key=key, limit=limit, after=after)
+            yield from page.items
+            after = page.after
+            if not after:
+                return
+
+    def get_explanation(
+        self,
+        subject: str,
+    ) -> uwu.kernel.explain.Story:
+        """The whole story of a subject: declared, observed, owned, changed by whom, and what puts it right."""
+        return self.call("GET", "/explain", "uwu.kernel.explain:Story", query={"subject": subject})
+
+    def list_findings(
+        self,
+        *,
+        status: Literal["unresolved", "open", "stale", "closed", "all"] = "unresolved",
+        severity: Literal["critical", "high", "medium", "low", ""] = "",
+        rule: str = "",
+        domain: str = "",
+        owner: str | None = None,
+        account: str = "",
+        type: str = "",
+        actor: str = "",
+        subject: str = "",
+        text: str = "",
+        limit: int = 50,
+        after: str = "",
+    ) -> uwu.kernel.drift.Findings:
+        """Findings, the most severe first. ``status`` is open, stale, closed, unresolved or all."""
+        return self.call(
+            "GET",
+            "/findings",
+            "uwu.kernel.drift:Findings",
+            query={
+                "status": status,
+                "severity": severity or None,
+                "rule": rule or None,
+                "domain": domain or None,
+                "owner": owner,
+                "account": account or None,
+                "type": type or None,
+                "actor": actor or None,
+                "subject": subject or None,
+                "text": text or None,
+                "limit": limit,
+                "after": after or None,
+            },
+        )
+
+    def each_findings(
+        self,
+        *,
+        status: Literal["unresolved", "open", "stale", "closed", "all"] = "unresolved",
+        severity: Literal["critical", "high", "medium", "low", ""] = "",
+        rule: str = "",
+        domain: str = "",
+        owner: str | None = None,
+        account: str = "",
+        type: str = "",
+        actor: str = "",
+        subject: str = "",
+        text: str = "",
+        limit: int = 50,
+    ) -> Iterator[uwu.kernel.model.Finding]:
+        """Every item of ``list_findings``, page by page; ``limit`` is the size of a page."""
+        after = ""
+        while True:
+            page = self.list_findings(
+                status=status,
+                severity=severity,
+                rule=rule,
+                domain=domain,
+                owner=owner,
+                account=account,
+                type=type,
+                actor=actor,
+                subject=subject,
+                text=text,
+                limit=limit,
+                after=after,
+            )
+            yield from page.items
+            after = page.after
+            if not after:
+                return
+
+    def get_finding(
+        self,
+        id: str,
+    ) -> uwu.kernel.model.Finding:
+        """One finding."""
+        return self.call("GET", f"/findings/{quote(id, safe='')}", "uwu.kernel.model:Finding")
+
+    def get_history(
+        self,
+        subject: str,
+        *,
+        limit: int = 50,
+        after: str = "",
+    ) -> uwu.kernel.graph.Versions:
+        """The versions of a resource, newest first."""
+        return self.call(
+            "GET",
+            "/history",
+            "uwu.kernel.graph:Versions",
+            query={"subject": subject, "limit": limit, "after": after or None},
+        )
+
+    def each_get_history(
+        self,
+        subject: str,
+        *,
+        limit: int = 50,
+    ) -> Iterator[uwu.kernel.graph.Version]:
+        """Every item of ``get_history``, page by page; ``limit`` is the size of a page."""
+        after = ""
+        while True:
+            page = self.get_history(subject=subject, limit=limit, after=after)
+            yield from page.items
+            after = page.after
+            if not after:
+                return
+
+    def list_jobs(
+        self,
+        *,
+        status: Literal["queued", "running", "done", "failed", "cancelled", ""] = "",
+        name: str = "",
+        parent: str = "",
+        limit: int = 50,
+        after: str = "",
+    ) -> uwu.kernel.jobs.JobPage:
+        """Jobs, newest first; the children of ``parent`` where it is given."""
+        return self.call(
+            "GET",
+            "/jobs",
+            "uwu.kernel.jobs:JobPage",
+            query={
+                "status": status or None,
+                "name": name or None,
+                "parent": parent or None,
+                "limit": limit,
+                "after": after or None,
+            },
+        )
+
+    def each_jobs(
+        self,
+        *,
+        status: Literal["queued", "running", "done", "failed", "cancelled", ""] = "",
+        name: str = "",
+        parent: str = "",
+        limit: int = 50,
+    ) -> Iterator[uwu.kernel.jobs.JobRecord]:
+        """Every item of ``list_jobs``, page by page; ``limit`` is the size of a page."""
+        after = ""
+        while True:
+            page = self.list_jobs(status=status, name=name, parent=parent, limit=limit, after=after)
+            yield from page.items
+            after = page.after
+            if not after:
+                return
+
+    def ask_for_job(
+        self,
+        name: str,
+        *,
+        arguments: dict[str, Any] | None = None,
+    ) -> uwu.app.api.work.Accepted:
+        """Asks for a job: ``sync`` ({"domain": "inventory"} for one), or a job of a domain."""
+        return self.call("POST", "/jobs", "uwu.app.api.work:Accepted", body={"name": name, "arguments": arguments})
+
+    def get_job(
+        self,
+        id: str,
+    ) -> uwu.kernel.jobs.JobRecord:
+        """One job as it stands."""
+        return self.call("GET", f"/jobs/{quote(id, safe='')}", "uwu.kernel.jobs:JobRecord")
+
+    def cancel_job(
+        self,
+        id: str,
+    ) -> uwu.kernel.jobs.JobRecord:
+        """Stops a job: what it has recorded stays, what has not begun does not begin."""
+        return self.call("POST", f"/jobs/{quote(id, safe='')}/cancel", "uwu.kernel.jobs:JobRecord")
+
+    def follow_job(
+        self,
+        id: str,
+        *,
+        after_line: int = 0,
+    ) -> Iterator[Any]:
+        """The progress of a job as it happens: one JSON object a line, the last when it has finished.
+
+        An empty line says that nothing happened for a while.
+        """
+        return self.lines(f"/jobs/{quote(id, safe='')}/events" + self.query({"after_line": after_line or None}))
+
+    def get_job_log(
+        self,
+        id: str,
+        *,
+        after_line: int = 0,
+    ) -> list[uwu.kernel.jobs.LogLine]:
+        """The log of a job."""
+        return self.call(
+            "GET",
+            f"/jobs/{quote(id, safe='')}/log",
+            "list[uwu.kernel.jobs:LogLine]",
+            query={"after_line": after_line or None},
+        )
+
+    def get_neighbours(
+        self,
+        subject: str,
+        *,
+        limit: int = 200,
+    ) -> list[uwu.kernel.model.Relation]:
+        """The current relations from and to a resource or an entity."""
+        return self.call(
+            "GET", "/neighbours", "list[uwu.kernel.model:Relation]", query={"subject": subject, "limit": limit}
+        )
+
+    def list_notices(
+        self,
+        *,
+        status: Literal["", "waiting", "sent", "failed", "muted", "untold"] = "",
+        kind: str = "",
+        owner: str | None = None,
+        channel: str = "",
+        subject: str = "",
+        message: str = "",
+        text: str = "",
+        limit: int = 50,
+        after: str = "",
+    ) -> uwu.kernel.notify.notices.Page:
+        """What was told to whom, newest first. ``kind`` may end in ``.*``; ``status=untold``: no channel took it."""
+        return self.call(
+            "GET",
+            "/notices",
+            "uwu.kernel.notify.notices:Page",
+            query={
+                "status": status or None,
+                "kind": kind or None,
+                "owner": owner,
+                "channel": channel or None,
+                "subject": subject or None,
+                "message": message or None,
+                "text": text or None,
+                "limit": limit,
+                "after": after or None,
+            },
+        )
+
+    def each_notices(
+        self,
+        *,
+        status: Literal["", "waiting", "sent", "failed", "muted", "untold"] = "",
+        kind: str = "",
+        owner: str | None = None,
+        channel: str = "",
+        subject: str = "",
+        message: str = "",
+        text: str = "",
+        limit: int = 50,
+    ) -> Iterator[uwu.kernel.notify.notices.Row]:
+        """Every item of ``list_notices``, page by page; ``limit`` is the size of a page."""
+        after = ""
+        while True:
+            page = self.list_notices(
+                status=status,
+                kind=kind,
+                owner=owner,
+                channel=channel,
+                subject=subject,
+                message=message,
+                text=text,
+                limit=limit,
+                after=after,
+            )
+            yield from page.items
+            after = page.after
+            if not after:
+                return
+
+    def mute_notices(
+        self,
+        subject: str,
+        hours: int,
+        *,
+        reason: str = "",
+    ) -> uwu.app.api.notices.Muted:
+        """Sends nothing about a subject for some hours; 0 hours end that."""
+        return self.call(
+            "POST",
+            "/notices/mute",
+            "uwu.app.api.notices:Muted",
+            body={"subject": subject, "hours": hours, "reason": reason},
+        )
+
+    def retry_notices(
+        self,
+        *,
+        notice: str = "",
+    ) -> uwu.app.api.notices.Retried:
+        """Gives failed deliveries their tries again, at once."""
+        return self.call("POST", "/notices/retry", "uwu.app.api.notices:Retried", body={"notice": notice})
+
+    def list_planners(
+        self,
+        *,
+        finding: str = "",
+    ) -> list[uwu.app.api.plans.PlannerView]:
+        """The planners; with ``finding`` the one that can mend it, if any."""
+        return self.call("GET", "/planners", "list[uwu.app.api.plans:PlannerView]", query={"finding": finding or None})
+
+    def list_plans(
+        self,
+        *,
+        status: Literal[
+            "",
+            "open",
+            "waiting",
+            "approved",
+            "applying",
+            "applied",
+            "failed",
+            "rejected",
+            "withdrawn",
+            "expired",
+            "void",
+        ] = "",
+        domain: str = "",
+        owner: str = "",
+        subject: str = "",
+        requested_by: str = "",
+        mine: bool = False,
+        limit: int = 50,
+        after: str = "",
+    ) -> uwu.kernel.plans.store.PlanPage:
+        """Plans, the newest first. ``status=open``: waiting, approved or applying; ``mine``: those that wait for me."""
+        return self.call(
+            "GET",
+            "/plans",
+            "uwu.kernel.plans.store:PlanPage",
+            query={
+                "status": status or None,
+                "domain": domain or None,
+                "owner": owner or None,
+                "subject": subject or None,
+                "requested_by": requested_by or None,
+                "mine": mine or None,
+                "limit": limit,
+                "after": after or None,
+            },
+        )
+
+    def each_plans(
+        self,
+        *,
+        status: Literal[
+            "",
+            "open",
+            "waiting",
+            "approved",
+            "applying",
+            "applied",
+            "failed",
+            "rejected",
+            "withdrawn",
+            "expired",
+            "void",
+        ] = "",
+        domain: str = "",
+        owner: str = "",
+        subject: str = "",
+        requested_by: str = "",
+        mine: bool = False,
+        limit: int = 50,
+    ) -> Iterator[uwu.kernel.plans.store.PlanLine]:
+        """Every item of ``list_plans``, page by page; ``limit`` is the size of a page."""
+        after = ""
+        while True:
+            page = self.list_plans(
+                status=status,
+                domain=domain,
+                owner=owner,
+                subject=subject,
+                requested_by=requested_by,
+                mine=mine,
+                limit=limit,
+                after=after,
+            )
+            yield from page.items
+            after = page.after
+            if not after:
+                return
+
+    def ask_for_plan(
+        self,
+        planner: str,
+        request: dict[str, Any],
+        reason: str,
+        *,
+        force: bool = False,
+    ) -> uwu.app.api.plans.Requested:
+        """Plans from what is known now, and keeps the plan for approval: 201; 200 where none was made anew.
+
+        An empty plan is told and not kept; a plan that is asked for twice is given again.
+        """
+        return self.call(
+            "POST",
+            "/plans",
+            "uwu.app.api.plans:Requested",
+            body={"planner": planner, "request": request, "reason": reason, "force": force},
+        )
+
+    def get_plan(
+        self,
+        id: str,
+    ) -> uwu.kernel.plans.view.PlanView:
+        """One plan by its id or number, with all that reviewing it needs."""
+        return self.call("GET", f"/plans/{quote(id, safe='')}", "uwu.kernel.plans.view:PlanView")
+
+    def apply_plan(
+        self,
+        id: str,
+        *,
+        hash: str | None = None,
+    ) -> uwu.app.api.work.Accepted:
+        """Begins to apply an approved plan and gives its job; asked again meanwhile, the same job."""
+        return self.call("POST", f"/plans/{quote(id, safe='')}/apply", "uwu.app.api.work:Accepted", body={"hash": hash})
+
+    def approve_plan(
+        self,
+        id: str,
+        hash: str,
+        *,
+        comment: str = "",
+    ) -> uwu.kernel.plans.view.PlanView:
+        """Approves the plan that has the given hash; 409 where it has another, or where the world has moved on."""
+        return self.call(
+            "POST",
+            f"/plans/{quote(id, safe='')}/approve",
+            "uwu.kernel.plans.view:PlanView",
+            body={"hash": hash, "comment": comment},
+        )
+
+    def reject_plan(
+        self,
+        id: str,
+        hash: str,
+        *,
+        comment: str = "",
+    ) -> uwu.kernel.plans.view.PlanView:
+        """Rejects the plan that has the given hash: one rejection is enough."""
+        return self.call(
+            "POST",
+            f"/plans/{quote(id, safe='')}/reject",
+            "uwu.kernel.plans.view:PlanView",
+            body={"hash": hash, "comment": comment},
+        )
+
+    def undo_plan(
+        self,
+        id: str,
+        reason: str,
+        *,
+        force: bool = False,
+    ) -> uwu.app.api.plans.Requested:
+        """Asks for a plan that takes back what this one did; it needs approval like any other."""
+        return self.call(
+            "POST",
+            f"/plans/{quote(id, safe='')}/undo",
+            "uwu.app.api.plans:Requested",
+            body={"reason": reason, "force": force},
+        )
+
+    def withdraw_plan(
+        self,
+        id: str,
+    ) -> uwu.kernel.plans.view.PlanView:
+        """Takes back a plan that was not applied yet; for its requester."""
+        return self.call("POST", f"/plans/{quote(id, safe='')}/withdraw", "uwu.kernel.plans.view:PlanView")
+
+    def list_principals(
+        self,
+        *,
+        limit: int = 100,
+        after: str = "",
+    ) -> list[uwu.kernel.identity.principals.Record]:
+        """Who has signed in, service accounts and the bootstrap admin, by reference; ``after`` is the last one seen."""
+        return self.call(
+            "GET",
+            "/principals",
+            "list[uwu.kernel.identity.principals:Record]",
+            query={"limit": limit, "after": after or None},
+        )
+
+    def disable_principal(
+        self,
+        principal: str,
+    ) -> uwu.kernel.identity.principals.Record:
+        """Disables a person or a service account: its sessions end, its tokens prove nothing until it is enabled."""
+        return self.call(
+            "POST", "/principals/disable", "uwu.kernel.identity.principals:Record", body={"principal": principal}
+        )
+
+    def enable_principal(
+        self,
+        principal: str,
+    ) -> uwu.kernel.identity.principals.Record:
+        """Enables who was disabled."""
+        return self.call(
+            "POST", "/principals/enable", "uwu.kernel.identity.principals:Record", body={"principal": principal}
+        )
+
+    def unlink_principal(
+        self,
+        principal: str,
+    ) -> uwu.kernel.identity.principals.Record:
+        """Frees a person's name from the subject at the provider: the next who signs in under it becomes that person.
+        Sessions end and tokens are revoked.
+        """
+        return self.call(
+            "POST", "/principals/unlink", "uwu.kernel.identity.principals:Record", body={"principal": principal}
+        )
+
+    def run_query(
+        self,
+        sql: str,
+        *,
+        max_rows: int | None = None,
+    ) -> uwu.kernel.query.Result:
+        """Answers one SELECT over resources, relations, findings, entities, coverage, ownership and events.
+
+        It reads everything: for who sees a part only, it is denied.
+        """
+        return self.call("POST", "/query", "uwu.kernel.query:Result", body={"sql": sql, "max_rows": max_rows})
+
+    def list_tables(
+        self,
+    ) -> list[uwu.kernel.query.TableInfo]:
+        """The tables that a query may name, with their columns."""
+        return self.call("GET", "/query/tables", "list[uwu.kernel.query:TableInfo]")
+
+    def get_resource(
+        self,
+        subject: str,
+    ) -> uwu.app.api.world.ResourceView:
+        """One resource by ARN, id or name, as it is now."""
+        return self.call("GET", "/resource", "uwu.app.api.world:ResourceView", query={"subject": subject})
+
+    def list_resources(
+        self,
+        *,
+        type: str = "",
+        account: str = "",
+        region: str = "",
+        owner: str | None = None,
+        text: str = "",
+        limit: int = 50,
+        after: str = "",
+    ) -> uwu.kernel.graph.Page:
+        """Resources by name. ``owner=`` (empty) asks for the unowned; ``after`` is the ``after`` of the page before."""
+        return self.call(
+            "GET",
+            "/resources",
+            "uwu.kernel.graph:Page",
+            query={
+                "type": type or None,
+                "account": account or None,
+                "region": region or None,
+                "owner": owner,
+                "text": text or None,
+                "limit": limit,
+                "after": after or None,
+            },
+        )
+
+    def each_resources(
+        self,
+        *,
+        type: str = "",
+        account: str = "",
+        region: str = "",
+        owner: str | None = None,
+        text: str = "",
+        limit: int = 50,
+    ) -> Iterator[uwu.kernel.graph.Observed]:
+        """Every item of ``list_resources``, page by page; ``limit`` is the size of a page."""
+        after = ""
+        while True:
+            page = self.list_resources(
+                type=type, account=account, region=region, owner=owner, text=text, limit=limit, after=after
+            )
+            yield from page.items
+            after = page.after
+            if not after:
+                return
+
+    def list_rights(
+        self,
+        *,
+        subject: str = "",
+        action: str = "",
+        who: str = "",
+    ) -> uwu.app.api.rights.Rights:
+        """What the caller may do with ``subject`` (a resource, an entity, a finding, a plan), or with the platform.
+
+        Each action, or the one that is asked for, with the policies that permit it, or with the path that is lacking and
+        whom to ask. ``who`` asks for another principal by its reference; it takes ``access.read``.
+        """
+        return self.call(
+            "GET",
+            "/rights",
+            "uwu.app.api.rights:Rights",
+            query={"subject": subject or None, "action": action or None, "who": who or None},
+        )
+
+    def list_schedules(
+        self,
+    ) -> list[uwu.kernel.schedules.Standing]:
+        """What the workers ask for by themselves: when it ran last and when it runs next."""
+        return self.call("GET", "/schedules", "list[uwu.kernel.schedules:Standing]")
+
+    def get_search(
+        self,
+        q: str,
+        *,
+        limit: int = 20,
+    ) -> list[uwu.kernel.search.Hit]:
+        """Resources, entities and findings whose name or key holds ``q``, the best first."""
+        return self.call("GET", "/search", "list[uwu.kernel.search:Hit]", query={"q": q, "limit": limit})
+
+    def create_service(
+        self,
+        name: str,
+        *,
+        groups: tuple[str, ...] = (),
+    ) -> uwu.kernel.identity.principals.Record:
+        """Makes a service account. It can do nothing before it has a token."""
+        return self.call(
+            "POST", "/services", "uwu.kernel.identity.principals:Record", body={"name": name, "groups": groups}
+        )
+
+    def list_sessions(
+        self,
+        *,
+        of: str = "",
+    ) -> list[uwu.kernel.identity.sessions.Session]:
+        """One's own sessions; ``of``: another's, or ``*`` for everyone's, for admins."""
+        return self.call("GET", "/sessions", "list[uwu.kernel.identity.sessions:Session]", query={"of": of or None})
+
+    def end_sessions(
+        self,
+    ) -> uwu.app.api.access.Ended:
+        """Signs oneself out everywhere: every session ends, this one too. Tokens stay; they are revoked one by one."""
+        return self.call("POST", "/sessions/end-all", "uwu.app.api.access:Ended")
+
+    def end_session(
+        self,
+        id: str,
+    ) -> uwu.kernel.identity.sessions.Session:
+        """Ends a session: one's own, for admins anyone's."""
+        return self.call("POST", f"/sessions/{quote(id, safe='')}/end", "uwu.kernel.identity.sessions:Session")
+
+    def list_settings(
+        self,
+    ) -> list[uwu.kernel.effective.Part]:
+        """Every setting with its value and its source, by table; secrets are redacted."""
+        return self.call("GET", "/settings", "list[uwu.kernel.effective:Part]")
+
+    def get_status(
+        self,
+    ) -> uwu.app.api.work.Status:
+        """What is known, how complete and how fresh it is."""
+        return self.call("GET", "/status", "uwu.app.api.work:Status")
+
+    def list_tokens(
+        self,
+        *,
+        of: str = "",
+    ) -> list[uwu.kernel.identity.tokens.Token]:
+        """One's own tokens, the newest first; ``of``: another's, or ``*`` for everyone's, for admins."""
+        return self.call("GET", "/tokens", "list[uwu.kernel.identity.tokens:Token]", query={"of": of or None})
+
+    def create_token(
+        self,
+        name: str,
+        *,
+        principal: str = "",
+        scopes: tuple[str, ...] = ("*",),
+        days: int | None = None,
+    ) -> uwu.app.api.access.TokenMade:
+        """Makes a token and shows it, this once. It is never wider than what its maker shows."""
+        return self.call(
+            "POST",
+            "/tokens",
+            "uwu.app.api.access:TokenMade",
+            body={"name": name, "principal": principal, "scopes": scopes, "days": days},
+        )
+
+    def revoke_token(
+        self,
+        id: str,
+    ) -> uwu.kernel.identity.tokens.Token:
+        """Revokes a token: one's own, for admins anyone's. The sessions that it began end too."""
+        return self.call("POST", f"/tokens/{quote(id, safe='')}/revoke", "uwu.kernel.identity.tokens:Token")
+
+    def list_trail_changes(
+        self,
+        subject: str,
+        *,
+        since: str = "",
+        until: str = "",
+        limit: int = 100,
+    ) -> list[uwu.kernel.model.Change]:
+        """The successful writes on a resource (ARN, id or name), newest first; also on one that is gone."""
+        return self.call(
+            "GET",
+            "/trail/changes",
+            "list[uwu.kernel.model:Change]",
+            query={"subject": subject, "since": since or None, "until": until or None, "limit": limit},
+        )
+
+    def list_rejects(
+        self,
+        *,
+        limit: int = 100,
+    ) -> list[uwu.domains.trail.api.Aside]:
+        """What could not be taken, the latest first. It takes sight of everything."""
+        return self.call("GET", "/trail/rejects", "list[uwu.domains.trail.api:Aside]", query={"limit": limit})
+
+    def get_stats(
+        self,
+    ) -> uwu.domains.trail.api.Totals:
+        """How many events there are, and of how many resource and actor are named. It takes sight of everything."""
+        return self.call("GET", "/trail/stats", "uwu.domains.trail.api:Totals")
+
+    def list_timeline(
+        self,
+        actor: str,
+        *,
+        since: str = "",
+        until: str = "",
+        limit: int = 100,
+    ) -> list[uwu.domains.trail.changes.Event]:
+        """What a human, machine, service or principal did, newest first. It takes sight of everything."""
+        return self.call(
+            "GET",
+            "/trail/timeline",
+            "list[uwu.domains.trail.changes:Event]",
+            query={"actor": actor, "since": since or None, "until": until or None, "limit": limit},
+        )
+
+    def whoami(
+        self,
+    ) -> uwu.app.api.access.Me:
+        """Who asks: the reference, the groups, the roles, by what proof and until when."""
+        return self.call("GET", "/whoami", "uwu.app.api.access:Me")

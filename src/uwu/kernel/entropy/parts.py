@@ -1,0 +1,171 @@
+"""What a number is made of: every finding's share of it."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from uwu.kernel import codec, paging, tables
+from uwu.kernel.db import columns, to_struct
+from uwu.kernel.entropy import days, members
+from uwu.kernel.entropy.formula import AGES_OVER, SCOPES, WEIGHT, scale, weigh, weigh_unseen
+from uwu.kernel.entropy.sums import UNSEEN
+from uwu.kernel.errors import BadInput, NotFound
+from uwu.kernel.model import Finding, FindingStatus
+
+FINDING, CELL = "finding", "cell"
+_EPOCH, _MICRO = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
+
+
+class Share(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of a number: a finding, or a part of an account that was not observed completely."""
+
+    kind: str
+    """``finding`` or ``cell``."""
+    id: str
+    """The finding's, or the cell's: ``aws/111122223333/eu-west-1/aws_sqs_queue``."""
+    share: float
+    """What it adds to the number, not rounded."""
+    weight: float
+    since: datetime | None
+    """Since when it has been so; None for a cell that was never seen whole."""
+    title: str
+    severity: str
+    finding: Finding | None
+
+
+class Parts(msgspec.Struct, frozen=True, kw_only=True):
+    """A number and a page of its rows, the heaviest first. The shares of all rows sum to ``exact``."""
+
+    scope: str
+    key: str
+    entropy: float
+    """``exact`` to two decimals."""
+    exact: float
+    capped: bool
+    """The sum passed 100: every share was made smaller alike."""
+    subjects: int
+    weight: float
+    measured_at: datetime
+    """As of when ages count: the last measuring."""
+    total: int
+    """How many rows there are."""
+    items: list[Share]
+    after: str
+    """Where the next page begins; empty on the last."""
+
+
+class _Row(msgspec.Struct, frozen=True):
+    kind: str
+    id: str
+    weight: float
+    since: datetime | None = None
+    """Of a cell."""
+
+
+def rows(
+    connection: sa.Connection,
+    scope: str,
+    key: str = "",
+    *,
+    limit: int = 100,
+    after: str = "",
+    at: datetime | None = None,
+) -> Parts:
+    """What the entropy of a scope is made of.
+
+    Over the subjects, and as of the time, of the last measuring; where there was none, as it is now. Raises
+    ``BadInput`` for a scope that is none, ``NotFound`` for a key that has neither subjects nor findings.
+    """
+    if scope not in SCOPES:
+        raise BadInput(f"there is no scope {scope!r}", code="scope-unknown", hint=f"one of: {', '.join(SCOPES)}")
+    behind = paging.place(after, float, str)
+    score = next(iter(days.latest(connection, scope, key)), None) if at is None else None
+    at = score.measured_at if score is not None else at or codec.now()
+    subjects = score.subjects if score is not None else _subjects(connection, scope, key, at)
+    found = _findings(connection, scope, key, at) + _cells(connection, scope, key, at)
+    if not found and not subjects:
+        raise NotFound(f"nothing belongs to {scope} {key!r}", code="scope-empty", hint="uwu entropy lists every scope")
+    weight = math.fsum(row.weight for row in found)
+    exact = scale(weight, subjects)
+    each = exact / weight if weight else 0.0
+    found.sort(key=lambda row: (-row.weight, row.id))
+    page = [row for row in found if behind is None or (-row.weight, row.id) > (-behind[0], behind[1])]
+    shown = page[:limit]
+    return Parts(
+        scope=scope,
+        key=key,
+        entropy=round(exact, 2),
+        exact=exact,
+        capped=exact >= 100.0,
+        subjects=subjects,
+        weight=weight,
+        measured_at=at,
+        total=len(found),
+        items=_told(connection, shown, each),
+        after=paging.cursor(shown[-1].weight, shown[-1].id) if len(page) > limit else "",
+    )
+
+
+def _subjects(connection: sa.Connection, scope: str, key: str, at: datetime) -> int:
+    counts = members.read(connection, at).count()
+    return counts.get(("all", "") if scope == "domain" else (scope, key), 0)
+
+
+def _findings(connection: sa.Connection, scope: str, key: str, at: datetime) -> list[_Row]:
+    f = tables.findings
+    # a list may have twenty thousand: to make a time of each costs more than all else
+    micros = sa.type_coerce(f.c.opened_at, sa.BigInteger).label("opened_at")
+    opened = f.c.opened_at if connection.dialect.name == "postgresql" else micros
+    query = sa.select(f.c.id, f.c.subject, f.c.severity, opened).where(f.c.status != FindingStatus.CLOSED.value)
+    if scope in ("domain", "owner", "account"):
+        query = query.where(f.c[scope] == key)
+    chosen: Any = connection.execute(query)
+    if scope == "service":
+        known = members.current(connection)
+        chosen = [row for row in chosen if row.subject in known and key in known[row.subject].services]
+    if connection.dialect.name == "postgresql":
+        return [_Row(FINDING, row.id, weigh(row.severity, row.opened_at, at)) for row in chosen]
+    now, full = (at - _EPOCH) // _MICRO, AGES_OVER // _MICRO
+    heavy = {severity.value: weight for severity, weight in WEIGHT.items()}
+    return [
+        _Row(FINDING, id, heavy[severity] * (1.0 + min(max((now - opened) / full, 0.0), 1.0)))
+        for id, _, severity, opened in chosen
+    ]
+
+
+def _cells(connection: sa.Connection, scope: str, key: str, at: datetime) -> list[_Row]:
+    c = tables.coverage
+    if scope not in ("all", "account"):
+        return []
+    query = sa.select(c.c.cell, c.c.complete_at).where(c.c.status.in_(UNSEEN))
+    if scope == "account":
+        query = query.where(c.c.account == key)
+    found = connection.execute(query)
+    return [_Row(CELL, row.cell, weigh_unseen(row.complete_at, at), row.complete_at) for row in found]
+
+
+def _told(connection: sa.Connection, shown: list[_Row], each: float) -> list[Share]:
+    f = tables.findings
+    ids = [row.id for row in shown if row.kind == FINDING]
+    held: dict[str, Finding] = {}
+    for i in range(0, len(ids), 500):
+        query = sa.select(*columns(f, Finding)).where(f.c.id.in_(ids[i : i + 500]))
+        held |= {row.id: to_struct(Finding, row) for row in connection.execute(query)}
+    return [
+        Share(
+            kind=row.kind,
+            id=row.id,
+            share=row.weight * each,
+            weight=row.weight,
+            since=held[row.id].opened_at if row.id in held else row.since,
+            title=held[row.id].title if row.id in held else "not observed completely",
+            severity=held[row.id].severity.value if row.id in held else "low",
+            finding=held.get(row.id),
+        )
+        for row in shown
+    ]

@@ -1,0 +1,183 @@
+"""What the small world does: jobs that run and ran, a resource with a past, a saved view. One row of every page."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from tests.app.console import world
+from tests.app.console.world import LEDGER, NOW, ago
+from uwu.app import identify
+from uwu.kernel import codec, drift, tables
+from uwu.kernel.domain import Planner
+from uwu.kernel.model import Severity
+from uwu.kernel.notify.notices import Notice, tell
+from uwu.kernel.plans import Action, Plan, PlannedChange, approve
+from uwu.kernel.rules import ATTRIBUTE
+from uwu.kernel.runtime import Kernel
+from uwu.kernel.settings import Settings
+
+SYNC, SHARD, FAILED, RUNNING = "job_sync", "job_shard_3", "job_failed", "job_running"
+VIEW = "v_critical"
+HERE = "tests.app.console.lively"
+
+
+def plan(kernel: Kernel, request: Mapping[str, Any]) -> Plan:
+    """Closes what stands open on sg-payments-db."""
+    with kernel.db.read() as connection:
+        found = drift.findings(connection, subject=world.SG_PAYMENTS.urn, rule=ATTRIBUTE, limit=1).items[0]
+    change = PlannedChange(
+        subject=found.subject,
+        action=Action.UPDATE,
+        title=f"revoke ingress tcp 5432 from 0.0.0.0/0 {world.HOSTILE}",
+        before=found.observed,
+        after=found.declared,
+        reason=found.id,
+    )
+    declared, observed = codec.digest(found.declared), codec.digest(found.observed)
+    return Plan(
+        domain="world",
+        title="Restore the declared ingress of sg-payments-db",
+        changes=(change,),
+        declared_hash=declared,
+        observed_hash=observed,
+        subjects_total=len(request) + 9,
+    )
+
+
+def nothing(*given: Any) -> Any:
+    """What is never called here: nothing of this world is applied."""
+    raise AssertionError(given)
+
+
+PLANNER = Planner(
+    name="close", title="Ingress rules", plan=f"{HERE}:plan", apply=f"{HERE}:nothing", observe=f"{HERE}:nothing"
+)
+DOMAIN = dataclasses.replace(world.WORLD, planners=(PLANNER,))
+
+
+def open_kernel(home: Any) -> Kernel:
+    """A kernel of the world that can be mended."""
+    return Kernel(Settings(home=str(home), organization="Larkspur"), (DOMAIN,))
+
+
+def enliven(kernel: Kernel) -> None:
+    """Adds it all to a filled world."""
+    with kernel.db.write() as connection:
+        connection.execute(tables.jobs.insert(), _jobs())
+        connection.execute(tables.job_log.insert(), _lines())
+        connection.execute(
+            tables.saved_views.insert().values(
+                id=VIEW,
+                owner=f"user:local/{_user()}",
+                name="Critical, by owner",
+                path="/findings?severity=critical&group=owner",
+                created_by=f"user:local/{_user()}",
+                created_at=ago(days=2),
+            )
+        )
+        give_a_past(connection)
+        told = Notice("finding.opened", "f_1", "group:default/payments", Severity.HIGH.value, f"Opened {world.HOSTILE}")
+        tell(connection, told)
+    approve.ask(kernel, identify.local(), planner="close", request={}, reason="Ledger is open")
+
+
+def _user() -> str:
+    return identify.local().name.lower()
+
+
+def job(id: str, name: str, status: str = "done", parent: str = "", **more: Any) -> dict[str, Any]:
+    """A row of a job that took 19 s."""
+    finished = status in {"done", "failed", "cancelled"}
+    return {
+        "id": id,
+        "name": name,
+        "arguments": {},
+        "parent": parent,
+        "status": status,
+        "requested_by": "user:local/mira" if not parent else "",
+        "created_at": ago(minutes=30),
+        "started_at": ago(minutes=30),
+        "finished_at": ago(minutes=30) + timedelta(seconds=19) if finished else None,
+        "stage": "",
+        "done": 0,
+        "total": 0,
+        "result": None,
+        "problem": None,
+        **more,
+    }
+
+
+def _jobs() -> list[dict[str, Any]]:
+    denied = {
+        "code": "AccessDenied",
+        "message": "uwu-observer may not call rds:DescribeDBInstances",
+        "hint": "grant it",
+    }
+    shards: list[dict[str, Any]] = []
+    for i in range(8):
+        where = {"account": world.DATA, "region": f"eu-west-{i}", "service": "rds"}
+        ended: dict[str, Any] = {"status": "failed", "problem": denied} if i == 3 else {"status": "done"}
+        shards.append(job(f"job_shard_{i}", "inventory.shard", parent="job_inventory", arguments=where, **ended))
+    return [
+        job(SYNC, "sync", "done", result={"resources": 42, "findings": 9}),
+        job("job_inventory", "inventory.sync", "done", SYNC, stage="accounts", done=8, total=8),
+        job("job_trail", "trail.ingest", "done", SYNC),
+        *shards,
+        job(FAILED, "trail.ingest", "failed", problem={**denied, "message": world.HOSTILE}),
+        job(
+            RUNNING,
+            "inventory.sync",
+            "running",
+            stage="shards",
+            done=12,
+            total=40,
+            created_at=ago(minutes=1),
+            started_at=ago(seconds=50),
+        ),
+        job("job_running_1", "inventory.shard", "running", RUNNING, stage="ec2", done=3, total=9),
+    ]
+
+
+def _lines() -> list[dict[str, Any]]:
+    said = [("info", "12 accounts"), ("warning", "rds in eu-west-3 was denied"), ("error", world.HOSTILE)]
+    return [
+        {"job": id, "line": n, "at": ago(minutes=29), "level": level, "message": text, "data": None}
+        for id in (SYNC, RUNNING)
+        for n, (level, text) in enumerate(said, 1)
+    ]
+
+
+PAST = ((20, 14), (12, 7), (11, 14))
+"""(days ago, the retention that ledger-db then had)."""
+
+
+def give_a_past(connection: sa.Connection) -> None:
+    """Gives ledger-db three versions before the one that it has, and a finding that was closed."""
+    v, r, f = tables.versions, tables.resources, tables.findings
+    last = connection.execute(sa.select(v).where(v.c.urn == LEDGER.urn)).one()._asdict()
+    connection.execute(v.delete().where(v.c.urn == LEDGER.urn))
+    begins = [ago(days=days) for days, _ in PAST] + [ago(hours=2)]
+    rows: list[dict[str, Any]] = []
+    for i, begin in enumerate(begins):
+        kept = PAST[i][1] if i < len(PAST) else LEDGER.attributes["BackupRetentionPeriod"]
+        attributes = {**LEDGER.attributes, "BackupRetentionPeriod": kept}
+        end = begins[i + 1] if i + 1 < len(begins) else None
+        rows.append(
+            {**last, "version": i + 1, "attributes": attributes, "hash": codec.digest([i, kept]), "valid_from": begin,
+             "valid_to": end}
+        )  # fmt: skip
+    connection.execute(v.insert(), rows)
+    connection.execute(r.update().where(r.c.urn == LEDGER.urn).values(version=4, first_seen=begins[0]))
+    open_one = connection.execute(sa.select(f).where(f.c.subject == LEDGER.urn, f.c.rule == ATTRIBUTE)).first()
+    assert open_one is not None
+    closed = {"id": "f_closed0000000000", "status": "closed", "cause": None, "actor": ""}
+    when = {"opened_at": begins[1], "last_seen": begins[1], "closed_at": begins[2]}
+    connection.execute(f.insert().values(**open_one._asdict() | closed | when))
+
+
+__all__ = ["FAILED", "NOW", "RUNNING", "SHARD", "SYNC", "VIEW", "enliven", "give_a_past", "job"]
