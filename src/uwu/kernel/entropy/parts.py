@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import math
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -59,12 +60,8 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     """Where the next page begins; empty on the last."""
 
 
-class _Row(msgspec.Struct, frozen=True):
-    kind: str
-    id: str
-    weight: float
-    since: datetime | None = None
-    """Of a cell."""
+_Row = tuple[float, str, str, datetime | None]
+"""(weight, id, kind, since when where it is a cell): plain, for there may be twenty thousand."""
 
 
 def rows(
@@ -90,11 +87,12 @@ def rows(
     found = _findings(connection, scope, key, at) + _cells(connection, scope, key, at)
     if not found and not subjects:
         raise NotFound(f"nothing belongs to {scope} {key!r}", code="scope-empty", hint="uwu entropy lists every scope")
-    weight = math.fsum(row.weight for row in found)
+    weight = math.fsum(row[0] for row in found)
     exact = scale(weight, subjects)
     each = exact / weight if weight else 0.0
-    found.sort(key=lambda row: (-row.weight, row.id))
-    page = [row for row in found if behind is None or (-row.weight, row.id) > (-behind[0], behind[1])]
+    # of twenty thousand a page shows a few: they are picked, not all put in order
+    left = found if behind is None else [row for row in found if (-row[0], row[1]) > (-behind[0], behind[1])]
+    page = heapq.nsmallest(limit + 1, left, key=lambda row: (-row[0], row[1]))
     shown = page[:limit]
     return Parts(
         scope=scope,
@@ -107,7 +105,7 @@ def rows(
         measured_at=at,
         total=len(found),
         items=_told(connection, shown, each),
-        after=paging.cursor(shown[-1].weight, shown[-1].id) if len(page) > limit else "",
+        after=paging.cursor(shown[-1][0], shown[-1][1]) if len(page) > limit else "",
     )
 
 
@@ -121,7 +119,8 @@ def _findings(connection: sa.Connection, scope: str, key: str, at: datetime) -> 
     # a list may have twenty thousand: to make a time of each costs more than all else
     micros = sa.type_coerce(f.c.opened_at, sa.BigInteger).label("opened_at")
     opened = f.c.opened_at if connection.dialect.name == "postgresql" else micros
-    query = sa.select(f.c.id, f.c.subject, f.c.severity, opened).where(f.c.status != FindingStatus.CLOSED.value)
+    query = sa.select(f.c.id, f.c.severity, opened, *([f.c.subject] if scope == "service" else []))
+    query = query.where(f.c.status != FindingStatus.CLOSED.value)
     if scope in ("domain", "owner", "account"):
         query = query.where(f.c[scope] == key)
     chosen: Any = connection.execute(query)
@@ -129,12 +128,12 @@ def _findings(connection: sa.Connection, scope: str, key: str, at: datetime) -> 
         known = members.current(connection)
         chosen = [row for row in chosen if row.subject in known and key in known[row.subject].services]
     if connection.dialect.name == "postgresql":
-        return [_Row(FINDING, row.id, weigh(row.severity, row.opened_at, at)) for row in chosen]
+        return [(weigh(row.severity, row.opened_at, at), row.id, FINDING, None) for row in chosen]
     now, full = (at - _EPOCH) // _MICRO, AGES_OVER // _MICRO
     heavy = {severity.value: weight for severity, weight in WEIGHT.items()}
     return [
-        _Row(FINDING, id, heavy[severity] * (1.0 + min(max((now - opened) / full, 0.0), 1.0)))
-        for id, _, severity, opened in chosen
+        (heavy[severity] * (1.0 + min(max((now - opened) / full, 0.0), 1.0)), id, FINDING, None)
+        for id, severity, opened, *_ in chosen
     ]
 
 
@@ -146,26 +145,26 @@ def _cells(connection: sa.Connection, scope: str, key: str, at: datetime) -> lis
     if scope == "account":
         query = query.where(c.c.account == key)
     found = connection.execute(query)
-    return [_Row(CELL, row.cell, weigh_unseen(row.complete_at, at), row.complete_at) for row in found]
+    return [(weigh_unseen(row.complete_at, at), row.cell, CELL, row.complete_at) for row in found]
 
 
 def _told(connection: sa.Connection, shown: list[_Row], each: float) -> list[Share]:
     f = tables.findings
-    ids = [row.id for row in shown if row.kind == FINDING]
+    ids = [id for _, id, kind, _ in shown if kind == FINDING]
     held: dict[str, Finding] = {}
     for i in range(0, len(ids), 500):
         query = sa.select(*columns(f, Finding)).where(f.c.id.in_(ids[i : i + 500]))
         held |= {row.id: to_struct(Finding, row) for row in connection.execute(query)}
     return [
         Share(
-            kind=row.kind,
-            id=row.id,
-            share=row.weight * each,
-            weight=row.weight,
-            since=held[row.id].opened_at if row.id in held else row.since,
-            title=held[row.id].title if row.id in held else "not observed completely",
-            severity=held[row.id].severity.value if row.id in held else "low",
-            finding=held.get(row.id),
+            kind=kind,
+            id=id,
+            share=weight * each,
+            weight=weight,
+            since=held[id].opened_at if id in held else since,
+            title=held[id].title if id in held else "not observed completely",
+            severity=held[id].severity.value if id in held else "low",
+            finding=held.get(id),
         )
-        for row in shown
+        for weight, id, kind, since in shown
     ]
