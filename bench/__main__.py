@@ -8,7 +8,9 @@ import sys
 from pathlib import Path
 
 SUBJECTS = sorted(
-    p.stem for p in Path(__file__).parent.glob("*.py") if p.stem not in {"__init__", "__main__", "harness"}
+    p.stem
+    for p in (*Path(__file__).parent.glob("*.py"), *Path(__file__).parent.glob("[a-z]*/"))
+    if p.stem not in {"__init__", "__main__", "harness", "world_at_scale"}
 )
 
 

@@ -23,6 +23,7 @@ from botocore.credentials import Credentials, RefreshableCredentials
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
 from uwu.kernel import aws_errors, codec, telemetry, urns
+from uwu.kernel.aws_calls import BotocoreCaller, Caller
 from uwu.kernel.aws_errors import Failure, classify
 from uwu.kernel.errors import Denied, Misconfigured, Problem, Unavailable, UwuError
 from uwu.kernel.settings import AwsSettings
@@ -285,6 +286,10 @@ class Aws:
         """
         credentials = self.credentials(account or self.identity().account)
         return AccountClient(self._shared(service, region or self.settings.home_region), credentials)
+
+    def caller(self, service: str, account: str = "", region: str = "") -> Caller:
+        """The operations of ``service`` as plain data, in ``account`` and ``region`` as ``client`` takes them."""
+        return BotocoreCaller(self.client(service, account, region))
 
     def _shared(self, service: str, region: str) -> Any:
         """The one client of a service in a region. Made under the lock: making is not thread-safe, using is."""

@@ -115,7 +115,7 @@ class Spec:
     icon: str
     """A lucide icon."""
     operation: str
-    """The listing call, as botocore's client names it."""
+    """The listing call, by the API's own name."""
     path: str
     """JMESPath of the list in a page."""
     urn: Callable[[Scope, Item], str]

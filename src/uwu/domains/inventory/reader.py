@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import base64
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -71,9 +69,6 @@ class Reader:
     calls: int = 0
     _held: dict[str, list[Any] | Exception] = field(default_factory=dict)
 
-    def client(self, region: str = "") -> Any:
-        return self.aws.client(self.service, self.scope.account, region or self.scope.region)
-
     def items(self, operation: str, path: str, arguments: Mapping[str, Any]) -> list[Item]:
         """The items at ``path`` of all pages of ``operation``. Raises what the call raised, each time alike."""
         key = f"{operation} {codec.canonical(arguments).decode()}"
@@ -88,11 +83,8 @@ class Reader:
         return [item for page in held for item in find(path, page) or ()]
 
     def _pages(self, operation: str, arguments: Mapping[str, Any]) -> list[Any]:
-        client = self.client()
-        if not client.can_paginate(operation):
-            return [self.call(operation, arguments)]
         pages: list[Any] = []
-        for page in client.get_paginator(operation).paginate(**arguments):
+        for page in self.aws.caller(self.service, self.scope.account, self.scope.region).pages(operation, arguments):
             self.calls += 1
             pages.append(page)
         return pages
@@ -100,9 +92,7 @@ class Reader:
     def call(self, operation: str, arguments: Mapping[str, Any], region: str = "") -> Any:
         """The answer of one call."""
         self.calls += 1
-        answer = getattr(self.client(region), operation)(**arguments)
-        answer.pop("ResponseMetadata", None)
-        return answer
+        return self.aws.caller(self.service, self.scope.account, region or self.scope.region).call(operation, arguments)
 
 
 def observe(aws: Aws, scope: Scope, service: str, specs: Iterable[Spec]) -> list[Observation]:
@@ -269,8 +259,7 @@ def _join(reader: Reader, extra: Join, items: list[Item]) -> Failure | None:
 def _failure(reader: Reader, operation: str, error: Exception) -> Failure:
     """The failure with the operation in its code: the cell's list did come, but not all that belongs to it."""
     failure = reader.aws.classify(error, reader.scope.region)
-    name = "".join(part.capitalize() for part in operation.split("_"))
-    return msgspec.structs.replace(failure, code=f"{name}.{failure.code}")
+    return msgspec.structs.replace(failure, code=f"{operation}.{failure.code}")
 
 
 def _vanished(error: Exception) -> bool:
@@ -376,8 +365,4 @@ def _plain(value: Any, name: str = "") -> Any:
     if isinstance(value, list):
         plain = [_plain(each) for each in value]
         return sorted(plain, key=codec.canonical) if name in _UNORDERED else plain
-    if isinstance(value, datetime):
-        return codec.iso(value)
-    if isinstance(value, bytes):
-        return base64.b64encode(value).decode()
     return value

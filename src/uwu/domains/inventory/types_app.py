@@ -16,7 +16,7 @@ def _load_balancer(name: str, title: str, kind: str, icon: str) -> Spec:
         title,
         "elbv2",
         icon,
-        operation="describe_load_balancers",
+        operation="DescribeLoadBalancers",
         path="LoadBalancers",
         urn=member("LoadBalancerArn"),
         label="LoadBalancerName",
@@ -33,7 +33,7 @@ def _load_balancer(name: str, title: str, kind: str, icon: str) -> Spec:
 def _elb_tags(name: str) -> Batch:
     """ELBv2 DescribeTags takes at most 20 ARNs."""
     return Batch(
-        "describe_tags", "ResourceArns", lambda item: item[name], 20, "TagDescriptions", "ResourceArn", "Tags", "Tags"
+        "DescribeTags", "ResourceArns", lambda item: item[name], 20, "TagDescriptions", "ResourceArn", "Tags", "Tags"
     )
 
 
@@ -80,12 +80,12 @@ SPECS = (
         "Lambda function",
         "lambda",
         "square-function",
-        operation="list_functions",
+        operation="ListFunctions",
         path="Functions",
         urn=member("FunctionArn"),
         label="FunctionName",
         secret=frozenset({"Variables"}),
-        extras=(Each("list_tags", _resource("FunctionArn"), "Tags", "Tags"),),
+        extras=(Each("ListTags", _resource("FunctionArn"), "Tags", "Tags"),),
         links=(
             Link("runsAs", "Role", arn),
             Link("inVpc", "VpcConfig.VpcId", ec2("vpc")),
@@ -103,14 +103,14 @@ SPECS = (
         "Target group",
         "elbv2",
         "target",
-        operation="describe_target_groups",
+        operation="DescribeTargetGroups",
         path="TargetGroups",
         urn=member("TargetGroupArn"),
         label="TargetGroupName",
         extras=(
             _elb_tags("TargetGroupArn"),
             Each(
-                "describe_target_health",
+                "DescribeTargetHealth",
                 lambda item: {"TargetGroupArn": item["TargetGroupArn"]},
                 "TargetHealthDescriptions[].{Target: Target}",
                 "TargetHealthDescriptions",
@@ -127,13 +127,13 @@ SPECS = (
         "Hosted zone",
         "route53",
         "globe",
-        operation="list_hosted_zones",
+        operation="ListHostedZones",
         path="HostedZones",
         urn=lambda scope, item: _zone(scope, str(item["Id"])),
         label="Name",
         extras=(
             Batch(
-                "list_tags_for_resources",
+                "ListTagsForResources",
                 "ResourceIds",
                 _zone_id,
                 10,
@@ -153,10 +153,10 @@ SPECS = (
         "DNS record",
         "route53",
         "signpost",
-        operation="list_resource_record_sets",
+        operation="ListResourceRecordSets",
         path="ResourceRecordSets",
         under=Under(
-            "list_hosted_zones",
+            "ListHostedZones",
             "HostedZones",
             lambda zone: {"HostedZoneId": _zone_id(zone)},
             keep={"HostedZoneId": "Id", "_zone_name": "Name"},
@@ -172,7 +172,7 @@ SPECS = (
         "SQS queue",
         "sqs",
         "inbox",
-        operation="list_queues",
+        operation="ListQueues",
         path="QueueUrls[].{QueueUrl: @}",
         arguments={"MaxResults": 1000},
         urn=lambda scope, item: str(
@@ -181,8 +181,8 @@ SPECS = (
         ),
         label="",
         extras=(
-            Each("get_queue_attributes", lambda item: {**_queue(item), "AttributeNames": ["All"]}, "Attributes"),
-            Each("list_queue_tags", _queue, "Tags", "Tags"),
+            Each("GetQueueAttributes", lambda item: {**_queue(item), "AttributeNames": ["All"]}, "Attributes"),
+            Each("ListQueueTags", _queue, "Tags", "Tags"),
         ),
         links=(
             Link("deadLettersTo", "RedrivePolicy.deadLetterTargetArn", arn),
@@ -202,13 +202,13 @@ SPECS = (
         "SNS topic",
         "sns",
         "megaphone",
-        operation="list_topics",
+        operation="ListTopics",
         path="Topics",
         urn=member("TopicArn"),
         label="",
         extras=(
-            Each("get_topic_attributes", lambda item: {"TopicArn": item["TopicArn"]}, "Attributes"),
-            Each("list_tags_for_resource", lambda item: {"ResourceArn": item["TopicArn"]}, "Tags", "Tags"),
+            Each("GetTopicAttributes", lambda item: {"TopicArn": item["TopicArn"]}, "Attributes"),
+            Each("ListTagsForResource", lambda item: {"ResourceArn": item["TopicArn"]}, "Tags", "Tags"),
         ),
         links=(Link("encryptedBy", "KmsMasterKeyId", kms_key),),
         drop=frozenset({"SubscriptionsConfirmed", "SubscriptionsDeleted", "SubscriptionsPending"}),
@@ -219,14 +219,14 @@ SPECS = (
         "Certificate",
         "acm",
         "badge-check",
-        operation="list_certificates",
+        operation="ListCertificates",
         path="CertificateSummaryList[].{CertificateArn: CertificateArn}",
         arguments={"Includes": {"keyTypes": _KEY_TYPES}},
         urn=member("CertificateArn"),
         label="DomainName",
         extras=(
-            Each("describe_certificate", lambda item: {"CertificateArn": item["CertificateArn"]}, "Certificate"),
-            Each("list_tags_for_certificate", lambda item: {"CertificateArn": item["CertificateArn"]}, "Tags", "Tags"),
+            Each("DescribeCertificate", lambda item: {"CertificateArn": item["CertificateArn"]}, "Certificate"),
+            Each("ListTagsForCertificate", lambda item: {"CertificateArn": item["CertificateArn"]}, "Tags", "Tags"),
         ),
         links=(Link("usedBy", "InUseBy[]", arn),),
     ),
@@ -235,7 +235,7 @@ SPECS = (
         "CloudFormation stack",
         "cloudformation",
         "layers",
-        operation="describe_stacks",
+        operation="DescribeStacks",
         path="Stacks",
         urn=member("StackId"),
         label="StackName",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from uwu.domains.inventory.model import AWS, Each, Item, Join, Link, Scope, Spec, Under, arn, member
 from uwu.kernel import urns
 
-_REPORT = "get_account_authorization_details"
+_REPORT = "GetAccountAuthorizationDetails"
 _KINDS = {"Filter": ["User", "Role", "LocalManagedPolicy"]}
 
 
@@ -28,7 +28,7 @@ SPECS = (
         label="RoleName",
         extras=(
             Join(
-                "list_roles",
+                "ListRoles",
                 "Roles",
                 key="Arn",
                 on="Arn",
@@ -73,7 +73,7 @@ SPECS = (
         urn=member("Arn"),
         label="",
         where=lambda scope, item: urns.account_of(str(item.get("Arn"))) == scope.account,
-        extras=(Each("list_policy_tags", lambda item: {"PolicyArn": item["Arn"]}, "Tags", "Tags"),),
+        extras=(Each("ListPolicyTags", lambda item: {"PolicyArn": item["Arn"]}, "Tags", "Tags"),),
         drop=frozenset({"AttachmentCount", "PermissionsBoundaryUsageCount"}),
         everywhere=True,
     ),
@@ -82,7 +82,7 @@ SPECS = (
         "Access key",
         "iam",
         "key-round",
-        operation="list_access_keys",
+        operation="ListAccessKeys",
         path="AccessKeyMetadata",
         under=Under(_REPORT, "UserDetailList", lambda user: {"UserName": user["UserName"]}, keep={"_user_arn": "Arn"}),
         arguments=_KINDS,

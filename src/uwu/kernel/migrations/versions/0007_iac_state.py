@@ -1,0 +1,8 @@
+"""Terraform states that are kept here."""
+
+revision = "0007"
+down_revision = "0006"
+
+
+def upgrade() -> None:
+    pass
