@@ -269,8 +269,8 @@ def test_a_view_is_saved_by_keyboard_and_found_in_the_palette(
         page.keyboard.press("s")
         expect(page.get_by_label("Save this view as")).to_be_focused()
         page.keyboard.type("Mine, critical")
-        page.keyboard.press("Enter")
-        page.wait_for_url(base + "/findings?severity=critical")
+        with page.expect_navigation(url=base + "/findings?severity=critical"):
+            page.keyboard.press("Enter")
         page.goto(base + "/")
         page.keyboard.press("/")
         page.keyboard.type("mine, cri")

@@ -7,7 +7,7 @@ chain in turn has an entry of every checkpoint, so that one which is taken away 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, cast
 
@@ -112,14 +112,13 @@ def verify(kernel: Kernel, *, lines: Sequence[bytes] | None = None, more_keys: S
     checkpoints cannot be read, ``BadInput`` for a key that is none.
     """
     known = keys.trusted(kernel.settings, more_keys)
-    place = ""
+    forgotten = None
     if lines is None:
-        store = stores.of(kernel)
-        place, lines = store.place, store.read()
+        lines, forgotten = _kept(kernel, stores.of(kernel))
     good, bad = check(lines, known)
+    bad = _first(bad, forgotten)
     marks = {one.seq: one.hash for one in good}
     with kernel.db.read() as connection:
-        bad = _first(bad, _forgotten(connection, lines, place) if place else None)
         verdict = chain.verify(connection, marks=marks)
     agreed = [one for one in good if verdict.first_bad is None or one.seq < verdict.first_bad]
     last = max(agreed, key=lambda one: one.seq, default=None)
@@ -137,10 +136,20 @@ def _first(*bad: Bad | None) -> Bad | None:
     return min((one for one in bad if one is not None), key=lambda one: one.number, default=None)
 
 
-def _forgotten(connection: sa.Connection, lines: Sequence[bytes], place: str) -> Bad | None:
-    """The first checkpoint that the chain tells of and that is not kept, or not so."""
+def _kept(kernel: Kernel, store: stores.Store) -> tuple[list[bytes], Bad | None]:
+    """The kept checkpoints, and the first that the chain tells of and that is not kept, or not so.
+
+    The chain is asked first: a checkpoint is kept before it is told, so what is told by then must be there.
+    """
+    with kernel.db.read() as connection:
+        told = _entries(connection)
+    lines = store.read()
+    return lines, _forgotten(told, lines, store.place)
+
+
+def _forgotten(told: Iterable[tuple[datetime, dict[str, Any]]], lines: Sequence[bytes], place: str) -> Bad | None:
     kept = {number: digest(line) for number, line in enumerate(lines, 1)}
-    for _, detail in _entries(connection):
+    for _, detail in told:
         if detail.get("place") != place or kept.get(detail.get("number", 0)) == detail.get("digest"):
             continue
         number = int(detail.get("number") or 0)
@@ -186,13 +195,13 @@ def take(kernel: Kernel, *, actor: str) -> Checkpoint | None:
     key = keys.private_key(kernel.settings)
     known = keys.trusted(kernel.settings)
     for attempt in range(_TRIES):
-        lines = store.read()
+        lines, forgotten = _kept(kernel, store)
         good, bad = check(lines, known)
+        bad = _first(bad, forgotten)
+        if bad is not None:
+            raise _broken(f"checkpoint {bad.number} does not hold: {bad.reason}", store.place)
         last = good[-1] if good else None
         with kernel.db.read() as connection:
-            bad = _first(bad, _forgotten(connection, lines, store.place))
-            if bad is not None:
-                raise _broken(f"checkpoint {bad.number} does not hold: {bad.reason}", store.place)
             first = connection.execute(sa.select(audit.c.hash).where(audit.c.seq == 1)).scalar_one_or_none()
             told = latest(connection)
             verdict = _since(connection, last)
