@@ -15,6 +15,7 @@ from tests.domains.inventory import world
 from uwu.kernel import aws as aws_module
 from uwu.kernel.aws import AssumeRoleDenied, Aws
 from uwu.kernel.aws_errors import classify, clean
+from uwu.kernel.aws_fast.times import wire_time
 from uwu.kernel.errors import Denied, Misconfigured
 from uwu.kernel.model import CellStatus
 from uwu.kernel.settings import AwsSettings
@@ -178,6 +179,6 @@ def test_an_endpoint_that_is_no_url(environment: pytest.MonkeyPatch, aws_server:
 
 def test_times_are_read_as_botocore_reads_them() -> None:
     for text in ("2026-01-02T03:04:05Z", "2026-01-02T03:04:05.678Z", "2026-01-02T03:04:05+00:00", "20260102T030405Z"):
-        assert aws_module._time(text).utcoffset() == timedelta(0)
-    assert aws_module._time(1_700_000_000.5) == datetime.fromtimestamp(1_700_000_000.5, UTC)
-    assert aws_module._time("Fri, 02 Jan 2026 03:04:05 GMT") == datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+        assert wire_time(text).utcoffset() == timedelta(0)
+    assert wire_time(1_700_000_000.5) == datetime.fromtimestamp(1_700_000_000.5, UTC)
+    assert wire_time("Fri, 02 Jan 2026 03:04:05 GMT") == datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

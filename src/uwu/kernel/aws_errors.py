@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import re
+import socket
 from typing import Any
 
 import msgspec
@@ -86,8 +87,10 @@ _NOT_OFFERED = frozenset(
         "InvalidAction",
         "NotImplemented",
         "OperationNotSupportedException",
+        "TypeNotFoundException",
         "UnknownOperation",
         "UnknownOperationException",
+        "UnsupportedActionException",
         "UnsupportedOperation",
         "UnsupportedOperationException",
         "404",
@@ -196,7 +199,14 @@ def _client_error(error: boto.ClientError, foreign_region: bool) -> Failure:
 def _unresolved(error: BaseException) -> bool:
     """Whether the host's name could not be resolved."""
     inner = getattr(error, "kwargs", {}).get("error", "")
-    return "NameResolutionError" in repr(inner) or "Failed to resolve" in str(inner)
+    return (
+        isinstance(inner, socket.gaierror) or "NameResolutionError" in repr(inner) or "Failed to resolve" in str(inner)
+    )
+
+
+def throttles(code: str) -> bool:
+    """Whether ``code`` tells to slow down."""
+    return code.rsplit("#", 1)[-1] in _THROTTLES
 
 
 def code_of(error: Exception) -> str:
