@@ -131,7 +131,7 @@ def test_a_home_from_before_is_filled_and_filling_again_changes_nothing(world: D
             sa.bindparam("s", queue("orders").urn), sa.bindparam("o", "group:default/pay"),
             sa.bindparam("at", codec.now(), tables.ownership.c.settled_at.type),
         ))  # fmt: skip
-    migrate.upgrade(world)
+    migrate.upgrade(world, "0003")
     assert {text: found(world, text) for text in before} == before
     with world.read() as connection:
         owners = {row.name: row.owner for row in connection.execute(sa.select(tables.resources))}

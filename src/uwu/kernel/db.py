@@ -32,6 +32,8 @@ metadata = sa.MetaData(
     }
 )
 
+_CHECKPOINT = "wal_autocheckpoint=16384"
+"""64 MB: what a large write sets more than once then goes into the file once."""
 ROWS_PER_WRITE = 1000
 """Rows in one write transaction: more makes readers of pages wait on SQLite."""
 
@@ -72,6 +74,10 @@ Json = sa.JSON().with_variant(postgresql.JSONB(), "postgresql")
 """Plain JSON values; Structs are turned to them by ``codec``."""
 
 
+Bytewise = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+"""Text in the order of its bytes on both databases: ranges of it can be asked for."""
+
+
 class Database:
     """One engine and its two ways in: ``read()`` and ``write()``."""
 
@@ -92,6 +98,7 @@ class Database:
         engine = sa.create_engine(
             self.url,
             isolation_level=None,
+            pool_use_lifo=True,  # each connection keeps pages of its own: few that are in use keep fewer
             connect_args={"timeout": 30, "check_same_thread": False},
             json_serializer=_dumps,
             json_deserializer=codec.decode,
@@ -99,7 +106,13 @@ class Database:
 
         @event.listens_for(engine, "connect")
         def _pragmas(connection: Any, _record: Any) -> None:  # pyright: ignore[reportUnusedFunction]
-            for pragma in ("journal_mode=wal", "synchronous=normal", "foreign_keys=on", "cache_size=-65536"):
+            for pragma in (
+                "journal_mode=wal",
+                "synchronous=normal",
+                "foreign_keys=on",
+                "cache_size=-65536",
+                _CHECKPOINT,
+            ):
                 connection.execute(f"pragma {pragma}")
 
         @event.listens_for(engine, "begin")

@@ -34,8 +34,11 @@ def current(db: Database) -> str | None:
         return connection.execute(sa.text("select version_num from alembic_version")).scalar_one_or_none()
 
 
-def upgrade(db: Database) -> None:
-    """Brings the database to ``head()``. Refuses one that a newer uwu has migrated, and changes nothing then."""
+def upgrade(db: Database, to: str = "head") -> None:
+    """Brings the database to ``head()``, or to the revision ``to``.
+
+    Refuses one that a newer uwu has migrated, and changes nothing then.
+    """
     at = current(db)
     newest = head()
     if at == newest:
@@ -60,7 +63,7 @@ def upgrade(db: Database) -> None:
         try:
             with connection.begin():
                 config.attributes["connection"] = connection
-                command.upgrade(config, "head")
+                command.upgrade(config, to)
         finally:
             if db.dialect == "sqlite":
                 _driver(connection).execute("pragma foreign_keys=on")

@@ -96,9 +96,24 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     observed_at: datetime
     """When the observation began: what changed after it was not seen."""
     calls: int = 0
+    """Answers that were asked for."""
     seconds: float = 0.0
     code: str = ""
     message: str = ""
+    action: str = ""
+    """The action that is denied, as a policy names it: ``ec2:DescribeInstances``."""
+    due_at: datetime | None = None
+    """When the next look is due: a complete cell is late afterwards."""
+    run: str = ""
+    """The job that observed it."""
+    attempts: int = 0
+    """Requests that were sent: as many as calls where nothing had to be tried again."""
+    throttled: int = 0
+    """Answers that told to slow down."""
+    bytes: int = 0
+    """Of the answers' bodies."""
+    cost: float = 0.0
+    """US dollars at list price."""
 
 
 class Resource(msgspec.Struct, frozen=True, kw_only=True):
@@ -135,6 +150,12 @@ class FindingStatus(StrEnum):
     OPEN = "open"
     STALE = "stale"
     CLOSED = "closed"
+    EXEMPT = "exempt"
+    """It holds, and somebody has said that until a day it may. See ``uwu.kernel.exemptions``."""
+
+
+UNRESOLVED = (FindingStatus.OPEN.value, FindingStatus.STALE.value)
+"""The statuses of findings that somebody should look at."""
 
 
 class Actor(msgspec.Struct, frozen=True, kw_only=True):
@@ -222,6 +243,18 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     """Since when the world has been so, where known."""
 
 
+class Unjudged(msgspec.Struct, frozen=True, kw_only=True):
+    """A subject of which a rule can say nothing, for what it asks was not observed. What it said before is stale."""
+
+    subject: str
+    """The urn; of what is a whole cell that was not seen, nothing is said: the ledger tells it."""
+    type: str
+    account: str
+    region: str
+    why: str
+    """In words, the same for all that lack the same: ``SnapshotAttributes was not observed``."""
+
+
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """A rule that holds against a subject. It closes only on a fresh observation."""
 
@@ -247,3 +280,5 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     opened_at: datetime
     last_seen: datetime
     closed_at: datetime | None
+    exemption: str = ""
+    """What exempts it; empty where nothing does."""

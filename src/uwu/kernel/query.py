@@ -17,6 +17,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, cast
 
 import duckdb
@@ -109,6 +110,7 @@ def run(
     kernel: Kernel,
     sql: str,
     *,
+    at: datetime | None = None,
     max_rows: int | None = None,
     timeout_seconds: float | None = None,
     memory_mb: int | None = None,
@@ -116,9 +118,10 @@ def run(
 ) -> Result:
     """The answer to one read-only statement; limits default to the settings' ``query`` section.
 
+    With ``at``, tables are read as they were then; those that hold only the present are refused.
     ``check`` is asked about each table that the statement names and raises where that one may not be read.
     Raises ``BadInput`` with one of the codes ``query-syntax``, ``query-forbidden``, ``query-unknown-table``,
-    ``query-unknown-column``, ``query-invalid``, ``query-timeout``, ``query-memory``.
+    ``query-unknown-column``, ``query-no-past``, ``query-invalid``, ``query-timeout``, ``query-memory``.
     """
     started = time.monotonic()
     limits = kernel.settings.query
@@ -143,7 +146,7 @@ def run(
         for name in named:
             if check is not None:
                 check(name)
-            loaded = _loaded(kernel, known[name])
+            loaded = _loaded(kernel, name, known, at)
             columns.update(column.name for column in loaded.columns)
             _give(request, streams, name, loaded)
         answer = _ask(child, request, streams)
@@ -310,8 +313,20 @@ def _start() -> subprocess.Popen[bytes]:
         ) from error
 
 
-def _loaded(kernel: Kernel, source: Source) -> Loaded:
-    given = source.load(kernel)
+def _loaded(kernel: Kernel, name: str, known: Mapping[str, Source], at: datetime | None) -> Loaded:
+    source = known[name]
+    if at is None:
+        given = source.load(kernel)
+    elif source.past is None:
+        kept = [each for each, other in known.items() if other.past is not None and not each.startswith("aws_")]
+        raise BadInput(
+            f"of {name!r} only the present is kept",
+            code="query-no-past",
+            place="at",
+            hint=f"with a time, ask the tables of resource types, or {', '.join(sorted(kept))}",
+        )
+    else:
+        given = source.past(kernel, at)
     return given if isinstance(given, Loaded) else Loaded(source.columns, given)
 
 

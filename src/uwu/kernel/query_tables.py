@@ -13,12 +13,14 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
 import sqlalchemy as sa
 
-from uwu.kernel import codec, domain, tables
+from uwu.kernel import codec, domain, query_past, tables
 from uwu.kernel.db import Json, Time
 from uwu.kernel.lake.spec import Column, TableSpec
 from uwu.kernel.runtime import Kernel
@@ -57,17 +59,24 @@ class Source:
     """Empty where they are known only once the rows are."""
     load: Callable[[Kernel], Loaded | pa.Table]
     """The rows: an Arrow table with these columns. Called only where a query names the table."""
+    past: Callable[[Kernel, datetime], Loaded | pa.Table] | None = None
+    """The rows as they were at a time; None where only the present is kept."""
 
     @classmethod
     def lake(cls, spec: TableSpec) -> Source:
-        """A table of the lake, read where it lies."""
+        """A table of the lake, read where it lies; in the past, what had happened by then."""
 
         def load(kernel: Kernel) -> Loaded:
             kernel.lake.ensure(spec)
             paths = kernel.lake.files(spec.name)
             return Loaded(spec.columns, expression=kernel.lake.scan_files(spec.name, paths), paths=paths)
 
-        return cls(spec.comment, spec.columns, load)
+        def past(kernel: Kernel, at: datetime) -> Loaded:
+            held = load(kernel)
+            until = f"(select * from {held.expression} where \"{spec.time}\" <= timestamptz '{codec.iso(at)}')"  # noqa: S608 (our own names)
+            return Loaded(held.columns, expression=until, paths=held.paths)
+
+        return cls(spec.comment, spec.columns, load, past)
 
 
 _STATE: Mapping[str, tuple[sa.Table, str]] = {
@@ -75,7 +84,8 @@ _STATE: Mapping[str, tuple[sa.Table, str]] = {
     "relations": (tables.relations, "what points to what, as it is now"),
     "relation_versions": (tables.relations, "what points to what, with the time it was so"),
     "versions": (tables.versions, "every state of every resource, over [valid_from, valid_to)"),
-    "findings": (tables.findings, "what is not as it should be: open, stale and closed"),
+    "findings": (tables.findings, "what is not as it should be: open, stale, exempt and closed"),
+    "exemptions": (tables.exemptions, "what is exempt from which rules, until when, by whom and why"),
     "entities": (tables.entities, "what the estate declares: components, groups, systems, accounts, stacks"),
     "declarations": (tables.declarations, "what declaring tools say resources should be"),
     "coverage": (tables.coverage, "what was observed, when and how completely"),
@@ -83,6 +93,8 @@ _STATE: Mapping[str, tuple[sa.Table, str]] = {
     "jobs": (tables.jobs, "runs: syncs and their shards"),
     "audit": (tables.audit, "what was done through uwu, by whom"),
 }
+
+_LEFT_OUT = {("relations", "valid_to")}
 
 _BASE = (
     Column("arn", "text", "the ARN; where AWS gives none, a urn"),
@@ -102,18 +114,23 @@ def sources(kernel: Kernel) -> dict[str, Source]:
     """Every table by its name."""
     found: dict[str, Source] = {name: _state_source(name) for name in _STATE}
     for type, title in _types(kernel).items():
-        found[type] = Source(title, (), _type_loader(type))
+        found[type] = Source(title, (), _type_loader(type), partial(_type_at, type))
     for one in kernel.domains:
         if one.query_tables:
             found |= domain.load(one.query_tables)(kernel)
     return found
 
 
+def _title(kernel: Kernel, name: str) -> str:
+    known = domain.type_of(kernel.domains, name)
+    return f"{known.title} ({known.service})" if known is not None else ""
+
+
 def _types(kernel: Kernel) -> dict[str, str]:
     with kernel.db.read() as connection:
         seen = connection.execute(sa.select(tables.resources.c.type).distinct()).scalars()
-        types = dict.fromkeys(seen, "")
-    types |= {type.name: f"{type.title} ({type.service})" for type in domain.types_of(kernel.domains).values()}
+        types = {name: _title(kernel, name) for name in seen}
+    types |= {name: _title(kernel, name) for name in domain.types_of(kernel.domains)}
     return {name: types[name] for name in sorted(types) if re.fullmatch(r"[a-z][a-z0-9_]*", name)}
 
 
@@ -122,7 +139,7 @@ def _types(kernel: Kernel) -> dict[str, str]:
 
 def _state_source(name: str) -> Source:
     table, comment = _STATE[name]
-    listed = [c for c in table.columns if not (name == "relations" and c.name == "valid_to")]
+    listed = [c for c in table.columns if (name, c.name) not in _LEFT_OUT]
     columns = tuple(Column(c.name, _word(c.type), c.comment or "") for c in listed)
 
     def load(kernel: Kernel) -> pa.Table:
@@ -132,7 +149,13 @@ def _state_source(name: str) -> Source:
                 query = query.where(table.c.valid_to.is_(None))
             return _arrow(connection, query, columns)
 
-    return Source(comment, columns, load)
+    def past(kernel: Kernel, at: datetime) -> pa.Table:
+        then = query_past.of(name, at)
+        with kernel.db.read() as connection:
+            held = then.subquery()
+            return _arrow(connection, sa.select(*(_raw(held.c[c.name], connection) for c in listed)), columns)
+
+    return Source(comment, columns, load, past if name in query_past.KEPT else None)
 
 
 def _word(type: Any) -> str:
@@ -181,36 +204,44 @@ def snake(member: str) -> str:
 
 def _type_loader(type: str) -> Callable[[Kernel], Loaded]:
     def load(kernel: Kernel) -> Loaded:
-        r, o = tables.resources, tables.ownership
-        with kernel.db.read() as connection:
-            fields = (r.c.urn, r.c.name, r.c.account, r.c.region, r.c.managed_by, r.c.first_seen, r.c.changed_at)
-            rows = connection.execute(
-                sa.select(
-                    *(_raw(column, connection) for column in fields),
-                    _raw(r.c.tags, connection),
-                    _raw(r.c.attributes, connection),
-                    sa.func.coalesce(o.c.owner, ""),
-                )
-                .select_from(r.outerjoin(o, o.c.subject == r.c.urn))
-                .where(r.c.type == type)
-                .order_by(r.c.urn)
-            ).all()
-        base: dict[str, list[Any]] = {column.name: [] for column in _BASE}
-        members: list[dict[str, Any]] = []
-        for urn, name, account, region, managed_by, first_seen, changed_at, tags, attributes, owner in map(tuple, rows):
-            title = codec.decode(tags).get("Name") or name
-            given = (urn, name, title, account, region, tags, owner, managed_by, first_seen, changed_at)
-            for column, value in zip(_BASE, given, strict=True):
-                base[column.name].append(value)
-            members.append(codec.decode(attributes))
-        columns = list(_BASE)
-        arrays = [pa.array(base[column.name], ARROW[column.type]) for column in _BASE]
-        for column, array in _members(members):
-            columns.append(column)
-            arrays.append(array)
-        return Loaded(tuple(columns), pa.Table.from_arrays(arrays, names=[column.name for column in columns]))
+        return _type_rows(kernel, type, tables.resources)
 
     return load
+
+
+def _type_at(type: str, kernel: Kernel, at: datetime) -> Loaded:
+    return _type_rows(kernel, type, query_past.of("resources", at, type=type).subquery())
+
+
+def _type_rows(kernel: Kernel, type: str, r: sa.FromClause) -> Loaded:
+    o = tables.ownership
+    with kernel.db.read() as connection:
+        fields = (r.c.urn, r.c.name, r.c.account, r.c.region, r.c.managed_by, r.c.first_seen, r.c.changed_at)
+        rows = connection.execute(
+            sa.select(
+                *(_raw(column, connection) for column in fields),
+                _raw(r.c.tags, connection),
+                _raw(r.c.attributes, connection),
+                sa.func.coalesce(o.c.owner, ""),
+            )
+            .select_from(r.outerjoin(o, o.c.subject == r.c.urn))
+            .where(r.c.type == type)
+            .order_by(r.c.urn)
+        ).all()
+    base: dict[str, list[Any]] = {column.name: [] for column in _BASE}
+    members: list[dict[str, Any]] = []
+    for urn, name, account, region, managed_by, first_seen, changed_at, tags, attributes, owner in map(tuple, rows):
+        title = codec.decode(tags).get("Name") or name
+        given = (urn, name, title, account, region, tags, owner, managed_by, first_seen, changed_at)
+        for column, value in zip(_BASE, given, strict=True):
+            base[column.name].append(value)
+        members.append(codec.decode(attributes))
+    columns = list(_BASE)
+    arrays = [pa.array(base[column.name], ARROW[column.type]) for column in _BASE]
+    for column, array in _members(members):
+        columns.append(column)
+        arrays.append(array)
+    return Loaded(tuple(columns), pa.Table.from_arrays(arrays, names=[column.name for column in columns]))
 
 
 def _members(rows: Sequence[Mapping[str, Any]]) -> Iterable[tuple[Column, pa.Array]]:

@@ -94,9 +94,11 @@ _RANK = "case severity when 'critical' then 0 when 'high' then 1 when 'medium' t
 _UNRESOLVED = "status <> 'closed'"
 RANK: sa.ColumnElement[int] = sa.literal_column(_RANK, sa.Integer())
 """The place of a finding's severity, 0 for critical, as the index of unresolved findings has it."""
-UNRESOLVED: sa.ColumnElement[bool] = sa.literal_column(_UNRESOLVED)
-"""A finding that is not closed, in the words of the indexes that hold only those. It has no type: SQLAlchemy compares
-what it knows to be boolean with 1 on SQLite, and an index is then none."""
+UNRESOLVED: sa.ColumnElement[bool] = sa.literal_column(f"{_UNRESOLVED} and status <> 'exempt'")
+"""A finding that is open or stale, beginning with the words of the indexes, which hold the exempt ones too. It has no
+type: SQLAlchemy compares what it knows to be boolean with 1 on SQLite, and an index is then none."""
+NOT_CLOSED: sa.ColumnElement[bool] = sa.literal_column(_UNRESOLVED)
+"""A finding that is open, stale or exempt, in the words of the indexes."""
 _EVENT = "cause ->> 'event_id'"
 EVENT: sa.ColumnElement[str] = sa.literal_column(_EVENT, sa.Text())
 """The event that caused a finding, as the index of unresolved findings has it."""

@@ -75,7 +75,7 @@ def test_a_request_names_a_version_a_time_or_two(asked: dict[str, str], looked: 
         ({"version": "x"}, BadInput),
         ({"at": "yesterday"}, BadInput),
         ({"at": "9" * 30}, BadInput),
-        ({"at": "2026-05-04"}, BadInput),
+        ({"at": "2026-05-04T10:00"}, BadInput),
         ({"with": ""}, BadInput),
         ({"at": "2020-01-01T00:00:00Z"}, NotFound),
     ],

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sqlalchemy as sa
-from sqlalchemy import Boolean, Column, Float, Index, Integer, Text
+from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, LargeBinary, Text
 
-from uwu.kernel.db import Json, Time, metadata
+from uwu.kernel.db import Bytewise, Json, Time, metadata
+
+_ENDED = "valid_to is not null"
 
 entities = sa.Table(
     "entities",
@@ -25,6 +27,86 @@ entities = sa.Table(
     Column("first_seen", Time, nullable=False),
     Column("last_seen", Time, nullable=False),
     Index(None, "kind"),
+    Index("ix_entities_by_origin", "origin", "orphan"),
+)
+
+entity_facts = sa.Table(
+    "entity_facts",
+    metadata,
+    Column("ref", Text, primary_key=True),
+    Column("key", Bytewise, primary_key=True, comment="a path into the entity, lower case: metadata.tags, spec.type"),
+    Column("value", Bytewise, primary_key=True, comment="lower case; empty for what is no text, number or truth value"),
+    Column("written", Text, comment="as it is written; null where that is lower case"),
+    Index("ix_entity_facts_by_value", "key", "value", "ref", "written"),
+    sqlite_with_rowid=False,
+)
+
+entity_versions = sa.Table(
+    "entity_versions",
+    metadata,
+    Column("ref", Text, primary_key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("valid_from", Time, nullable=False),
+    Column("valid_to", Time, comment="null: still so"),
+    Column("api_version", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("metadata", Json, nullable=False),
+    Column("spec", Json, nullable=False),
+    Column("file", Text, nullable=False),
+    Column("line", Integer, nullable=False),
+    Column("origin", Text, nullable=False),
+    Column("hash", Text, nullable=False),
+)
+
+estate_files = sa.Table(
+    "estate_files",
+    metadata,
+    Column("file", Text, primary_key=True, comment="as it is shown in places"),
+    Column("origin", Text, nullable=False),
+    Column("mark", Text, nullable=False, comment="what it looked like when it was read; empty: read it again"),
+    Column("uses", Json, nullable=False, comment="files that it embeds"),
+    Column("embeds", Boolean, nullable=False),
+    Column("targets", Json, nullable=False, comment="what its Locations name"),
+    Column("names", Boolean, nullable=False),
+    Column("problems", Json, nullable=False),
+    Column("faulty", Boolean, nullable=False),
+    Column("whole", Boolean, nullable=False, comment="all that it holds could be read and fits"),
+    Column("read_at", Time, nullable=False),
+    Index(None, "embeds"),
+    Index(None, "names"),
+    Index(None, "faulty"),
+)
+
+estate_claims = sa.Table(
+    "estate_claims",
+    metadata,
+    Column("ref", Text, primary_key=True),
+    Column("file", Text, primary_key=True),
+    Column("place", Text, nullable=False, comment="file:line of its name"),
+    Column("held", Boolean, nullable=False, comment="false: the file may hold it, and cannot be read or does not fit"),
+    Column("accepted", Boolean, nullable=False, comment="the entity is this file's"),
+    Index(None, "file"),
+    Index(None, "accepted", "held"),
+)
+
+estate_references = sa.Table(
+    "estate_references",
+    metadata,
+    Column("source", Text, primary_key=True),
+    Column("kind", Text, primary_key=True),
+    Column("target", Text, primary_key=True),
+    Column("back", Text, nullable=False, comment="the relation from the target to the source"),
+    Column("place", Text, nullable=False),
+    Column("origin", Text, nullable=False),
+    Column("resolved", Boolean, nullable=False, comment="the target is declared"),
+    Index("ix_estate_references_back", "target", "back", "source"),
+    Index(None, "resolved"),
+)
+
+estate_pending = sa.Table(
+    "estate_pending",
+    metadata,
+    Column("ref", Text, primary_key=True, comment="an entity whose relations are to be drawn anew"),
 )
 
 declarations = sa.Table(
@@ -64,9 +146,21 @@ coverage = sa.Table(
     Column("seconds", Float, nullable=False),
     Column("code", Text, nullable=False, comment="the error's code; empty where complete"),
     Column("message", Text, nullable=False),
+    Column("action", Text, nullable=False, server_default="", comment="the IAM action that is denied"),
+    Column("since", Time, comment="since when the status and the code are these"),
+    Column("due_at", Time, comment="when the next look is due; a complete cell is late afterwards"),
+    Column("run", Text, nullable=False, server_default="", comment="the job that wrote it"),
+    Column("attempts", Integer, nullable=False, server_default="0", comment="requests sent, with those tried again"),
+    Column("throttled", Integer, nullable=False, server_default="0", comment="answers that told to slow down"),
+    Column("bytes", BigInteger, nullable=False, server_default="0", comment="of the answers"),
+    Column("cost", Float, nullable=False, server_default="0", comment="US dollars at list price"),
     Index("ix_coverage_by_status", "status", "account", "type"),
-    Index("ix_coverage_by_account", "account", "type", "status"),
     Index("ix_coverage_by_type", "type", "status", "account"),
+    # how every account and type was seen comes from this index, without the rows
+    Index("ix_coverage_seen", "account", "type", "status", "code", "due_at", "complete_at", "observed_at"),
+    Index("ix_coverage_due", "status", "due_at"),
+    Index("ix_coverage_run", "run", "account", "region"),
+    Index("ix_coverage_seconds", "seconds", "cell"),
 )
 
 resources = sa.Table(
@@ -86,6 +180,7 @@ resources = sa.Table(
     Column("first_seen", Time, nullable=False),
     Column("changed_at", Time, nullable=False),
     Column("owner", Text, nullable=False, server_default="", comment="that of ownership, kept by a trigger"),
+    Column("seen_at", Time, comment="when it was last seen other than by a complete look at its cell"),
     Index(None, "cell"),
     Index("ix_resources_by_name", "name", "urn"),
     # each filter of the list counts the values of the others from one index, without the rows
@@ -113,6 +208,24 @@ versions = sa.Table(
     Column("managed_by", Text, nullable=False),
     Column("hash", Text, nullable=False),
     Index(None, "valid_from"),
+    Index(None, "valid_to", postgresql_where=sa.text(_ENDED), sqlite_where=sa.text(_ENDED)),
+)
+
+cell_marks = sa.Table(
+    "cell_marks",
+    metadata,
+    Column("cell", Text, primary_key=True),
+    Column("marks", LargeBinary, comment="a digest of each resource in it; null: not known"),
+    Column("turn", Integer, nullable=False, comment="how often it was written"),
+)
+
+tombstones = sa.Table(
+    "tombstones",
+    metadata,
+    Column("urn", Text, primary_key=True),
+    Column("cell", Text, nullable=False),
+    Column("gone_at", Time, nullable=False, comment="when it was looked for by itself and was not there"),
+    Index(None, "cell"),
 )
 
 relations = sa.Table(
@@ -166,10 +279,36 @@ findings = sa.Table(
     Column("opened_at", Time, nullable=False),
     Column("last_seen", Time, nullable=False),
     Column("closed_at", Time),
+    Column("exemption", Text, nullable=False, server_default="", comment="what exempts it"),
     Index(None, "status", "severity"),
     Index(None, "subject"),
     Index(None, "owner"),
     Index(None, "opened_at"),
+)
+
+exemptions = sa.Table(
+    "exemptions",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("rule", Text, nullable=False, comment="a rule's id, or a pattern"),
+    Column("subject", Text, nullable=False, comment="a urn; empty for all of the account"),
+    Column("account", Text, nullable=False, comment="empty where a subject is exempt"),
+    Column("until", Time, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("made_by", Text, nullable=False),
+    Column("made_at", Time, nullable=False),
+    Column("ended_at", Time, comment="when it ended: at its time, or before by somebody; null while it holds"),
+    Column("ended_by", Text, nullable=False, comment="who ended it; empty where its time did"),
+    Index("ix_exemptions_by_until", "ended_at", "until"),
+)
+
+judgements = sa.Table(
+    "judgements",
+    metadata,
+    Column("rule", Text, primary_key=True),
+    Column("judged_at", Time, nullable=False),
+    Column("unjudged", Integer, nullable=False, comment="subjects of which it could say nothing"),
+    Column("reasons", Json, nullable=False, comment="why, how many, and some of them"),
 )
 
 jobs = sa.Table(

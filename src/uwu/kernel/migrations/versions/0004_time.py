@@ -1,4 +1,4 @@
-"""When each resource was last seen by itself; counting as of a time."""
+"""Empty: kept because homes have passed it."""
 
 revision = "0004"
 down_revision = "0003"

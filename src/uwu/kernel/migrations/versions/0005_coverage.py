@@ -1,4 +1,4 @@
-"""What observing a cell cost."""
+"""Empty: kept because homes have passed it."""
 
 revision = "0005"
 down_revision = "0004"

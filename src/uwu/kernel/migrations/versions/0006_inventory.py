@@ -1,4 +1,4 @@
-"""Refresh by event."""
+"""Empty: kept because homes have passed it."""
 
 revision = "0006"
 down_revision = "0005"

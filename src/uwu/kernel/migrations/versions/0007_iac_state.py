@@ -1,4 +1,4 @@
-"""Terraform states that are kept here."""
+"""Empty: kept because homes have passed it."""
 
 revision = "0007"
 down_revision = "0006"

@@ -1,0 +1,197 @@
+"""The graph as it was at a time: what is there now, less what changed since.
+
+Almost everything is as it was, so the resources of a time are the current ones that have not changed since and, of
+those that have, the versions that held then. That costs what changed since, not all that there is. Owners are today's:
+who owned what is not kept.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Literal
+
+import msgspec
+import sqlalchemy as sa
+
+from uwu.kernel import paging, search, tables
+from uwu.kernel.graph.read import SORTED_AT_MOST, Observed, Page, count, like
+
+By = Literal["type", "account", "region", "owner"]
+_V, _O, _R = tables.versions, tables.ownership, tables.resources
+_COLUMNS = ("urn", "type", "account", "region", "name", "tags", "managed_by", "cell", "version")
+
+
+def find(
+    connection: sa.Connection,
+    at: datetime,
+    *,
+    type: str = "",
+    account: str = "",
+    region: str = "",
+    owner: str | None = None,
+    text: str = "",
+    limit: int = 50,
+    after: str = "",
+) -> Page:
+    """The resources that were there at ``at``, without attributes, by name then urn; see ``graph.find``.
+
+    ``status`` is empty and ``observed_at`` None: the coverage of a past time is not kept.
+    """
+    behind = paging.place(after, str, str)
+    filters = _filters(type, account, region, owner)
+    now: list[sa.ColumnElement[bool]] = [_R.c[name] == value for name, value in filters.items()]
+    then: list[sa.ColumnElement[bool]] = [_then(name) == value for name, value in filters.items()]
+    most: int | None = None
+    if text:
+        holding, many = search.holding(connection, "resource", text)
+        most = search.COUNTED if many else None
+        now.append(holding)
+        then.append(_holds(text))
+        total = count(connection, _R, [*now, _R.c.changed_at <= at], most=most) + _ended(connection, at, then)
+    else:
+        total = _count(connection, at, now, then)
+        if total > SORTED_AT_MOST:  # see ``graph.find``
+            now = [sa.func.coalesce(_R.c[name], "") == value for name, value in filters.items()]
+    if behind is not None:
+        now.append(sa.tuple_(_R.c.name, _R.c.urn) > sa.tuple_(*behind))
+        then.append(sa.tuple_(_V.c.name, _V.c.urn) > sa.tuple_(*behind))
+    still = sa.select(
+        *(_R.c[name] for name in _COLUMNS), _R.c.changed_at.label("changed_at"), _R.c.owner.label("owner")
+    )
+    still = still.where(*now, _R.c.changed_at <= at).order_by(_R.c.name, _R.c.urn)
+    over = sa.select(
+        *(_V.c[name] for name in _COLUMNS), _V.c.valid_from.label("changed_at"), _then("owner").label("owner")
+    )
+    over = over.select_from(_owned()).where(*then, *_over(at)).order_by(_V.c.name, _V.c.urn)
+    # each ends by itself: of both together everything would be sorted
+    halves = (sa.select(half.limit(limit + 1).subquery()) for half in (still, over))
+    both = sa.union_all(*halves)
+    order = (both.selected_columns["name"], both.selected_columns["urn"])
+    rows = connection.execute(both.order_by(*order).limit(limit + 1)).all()
+    first = _first_seen(connection, [row.urn for row in rows[:limit]])
+    items = [_observed(row, first) for row in rows[:limit]]
+    end = paging.cursor(items[-1].name, items[-1].urn) if len(rows) > limit else ""
+    return Page(items, total, end, counted=most is None or total < most)
+
+
+def resource(connection: sa.Connection, urn: str, at: datetime) -> Observed | None:
+    """The resource as it was at ``at``, attributes included; None where it was not there."""
+    query = sa.select(*(_V.c[name] for name in _COLUMNS), _V.c.attributes, _V.c.valid_from, _then("owner"))
+    ends = sa.or_(_V.c.valid_to.is_(None), _V.c.valid_to > at)
+    row = connection.execute(query.select_from(_owned()).where(_V.c.urn == urn, _V.c.valid_from <= at, ends)).first()
+    if row is None:
+        return None
+    found = _observed(row, _first_seen(connection, [urn]))
+    return msgspec.structs.replace(found, attributes=row.attributes)
+
+
+def _observed(row: Any, first: Mapping[str, datetime]) -> Observed:
+    *_, changed_at, owner = row
+    return Observed(
+        urn=row.urn,
+        type=row.type,
+        account=row.account,
+        region=row.region,
+        name=row.name,
+        tags=row.tags,
+        managed_by=row.managed_by,
+        cell=row.cell,
+        version=row.version,
+        first_seen=first.get(row.urn, changed_at),
+        changed_at=changed_at,
+        observed_at=None,
+        status="",
+        owner=owner,
+    )
+
+
+def count_at(
+    connection: sa.Connection,
+    at: datetime,
+    *,
+    type: str = "",
+    account: str = "",
+    region: str = "",
+    owner: str | None = None,
+) -> int:
+    """How many resources there were at ``at``. ``owner=""`` asks for the unowned, None for all."""
+    filters = _filters(type, account, region, owner)
+    now = [_R.c[name] == value for name, value in filters.items()]
+    return _count(connection, at, now, [_then(name) == value for name, value in filters.items()])
+
+
+def census(
+    connection: sa.Connection,
+    at: datetime,
+    by: By,
+    *,
+    type: str = "",
+    account: str = "",
+    region: str = "",
+    owner: str | None = None,
+) -> dict[str, int]:
+    """How many resources there were at ``at`` by a value, the most first."""
+    filters = _filters(type, account, region, owner)
+    then = [_then(name) == value for name, value in filters.items()]
+    counted: Counter[str] = Counter()
+    of = sa.func.count()
+    of_then = sa.select(_then(by), of).select_from(_owned()).where(*then).group_by(_then(by))
+    now = sa.select(_R.c[by], of).where(*(_R.c[name] == value for name, value in filters.items()))
+    for sign, query in (
+        (1, now.group_by(_R.c[by])),
+        (-1, of_then.where(*_begun(at))),
+        (1, of_then.where(*_over(at))),
+    ):
+        for value, number in connection.execute(query):
+            counted[value] += sign * number
+    return {value: number for value, number in counted.most_common() if number}
+
+
+def _filters(type: str, account: str, region: str, owner: str | None) -> dict[str, str]:
+    given = {name: value for name, value in (("type", type), ("account", account), ("region", region)) if value}
+    return {**given, "owner": owner} if owner is not None else given
+
+
+def _then(name: str) -> sa.ColumnElement[Any]:
+    return sa.func.coalesce(_O.c.owner, "") if name == "owner" else _V.c[name]
+
+
+def _owned() -> sa.FromClause:
+    return _V.outerjoin(_O, _O.c.subject == _V.c.urn)
+
+
+def _begun(at: datetime) -> tuple[sa.ColumnElement[bool], ...]:
+    """The current versions that were not yet there."""
+    return _V.c.valid_from > at, _V.c.valid_to.is_(None)
+
+
+def _over(at: datetime) -> tuple[sa.ColumnElement[bool], ...]:
+    """The versions that held then and ended since."""
+    return _V.c.valid_from <= at, _V.c.valid_to > at
+
+
+def _count(
+    connection: sa.Connection,
+    at: datetime,
+    now: Sequence[sa.ColumnElement[bool]],
+    then: Sequence[sa.ColumnElement[bool]],
+) -> int:
+    begun = connection.execute(sa.select(sa.func.count()).select_from(_owned()).where(*then, *_begun(at))).scalar_one()
+    return count(connection, _R, now) - begun + _ended(connection, at, then)
+
+
+def _ended(connection: sa.Connection, at: datetime, then: Sequence[sa.ColumnElement[bool]]) -> int:
+    return connection.execute(sa.select(sa.func.count()).select_from(_owned()).where(*then, *_over(at))).scalar_one()
+
+
+def _holds(text: str) -> sa.ColumnElement[bool]:
+    pattern = like(text.replace("\0", ""))
+    words = (_V.c.name, _V.c.urn, sa.cast(_V.c.tags, sa.Text))
+    return sa.or_(*(sa.func.lower(word).like(pattern, escape="\\") for word in words))
+
+
+def _first_seen(connection: sa.Connection, urns: Sequence[str]) -> dict[str, datetime]:
+    query = sa.select(_V.c.urn, sa.func.min(_V.c.valid_from)).where(_V.c.urn.in_(urns)).group_by(_V.c.urn)
+    return {row[0]: row[1] for row in connection.execute(query)}
