@@ -40,8 +40,8 @@ def write(folder: Path, **files: str) -> Path:
     return folder
 
 
-def load(*paths: Path, accepted: dict[str, str] | None = None) -> estate.Estate:
-    return estate.load(paths, KNOWN, accepted=accepted)
+def load(*paths: Path) -> estate.Estate:
+    return estate.load(paths, KNOWN)
 
 
 def only(found: estate.Estate, code: str) -> Problem:
@@ -116,26 +116,13 @@ def test_a_reference_to_another_kind_of_that_name_says_so(tmp_path: Path) -> Non
     assert problem.hint == "did you mean group:default/payments?"
 
 
-def test_two_entities_of_one_name_keep_the_first_or_the_one_accepted_before(tmp_path: Path) -> None:
+def test_of_two_entities_of_one_name_the_first_is_kept(tmp_path: Path) -> None:
     write(tmp_path, a=GROUP, b=GROUP.replace("payments", "Payments"))
-    assert only(load(tmp_path), "duplicate-entity").place == f"{tmp_path}/b.yaml:3"
-    later = load(tmp_path, accepted={"group:default/payments": f"{tmp_path}/b.yaml"})
-    assert only(later, "duplicate-entity").place == f"{tmp_path}/a.yaml:3"
-    assert [e.name for e in later.entities] == ["Payments"]
-
-
-def test_what_is_unreadable_now_may_still_be_referred_to(tmp_path: Path) -> None:
-    write(tmp_path, a=GROUP + "  broken", b=COMPONENT)
-    assert {p.code for p in load(tmp_path).problems} == {"yaml-syntax", "dangling-reference"}
-    found = load(tmp_path, accepted={"group:default/payments": f"{tmp_path}/a.yaml"})
-    only(found, "yaml-syntax")
-    assert {r.kind for r in found.relations} == {"ownedBy", "ownerOf"}
-
-
-def test_a_renamed_file_with_a_rejected_entity_protects_where_it_was(tmp_path: Path) -> None:
-    write(tmp_path, new=GROUP.replace("type: team, ", ""))
-    found = load(tmp_path, accepted={"group:default/payments": f"{tmp_path}/old.yaml"})
-    assert found.unread == {f"{tmp_path}/new.yaml", f"{tmp_path}/old.yaml"}
+    found = load(tmp_path)
+    assert only(found, "duplicate-entity").place == f"{tmp_path}/b.yaml:3"
+    assert [e.name for e in found.entities] == ["payments"]
+    write(tmp_path, b=f"{COMPONENT}---\n{COMPONENT}")
+    assert only(load(tmp_path), "duplicate-entity").place == f"{tmp_path}/b.yaml:13"
 
 
 def location(*targets: str, type: str = "file") -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from uwu.kernel import codec, graph, paging, tables
+from uwu.kernel import codec, entity_facts, graph, paging, tables
 from uwu.kernel.db import upsert
 from uwu.kernel.model import Declaration, Entity, Place, Relation
 
@@ -35,6 +35,7 @@ def replace_entities(
         )
     }
     rows: list[dict[str, Any]] = []
+    changed: list[Entity] = []
     given: set[str] = set()
     for entity in entities:
         given.add(entity.ref)
@@ -42,6 +43,7 @@ def replace_entities(
         old = before.get(entity.ref)
         if old is not None and old.hash == hash and not old.orphan:
             continue
+        changed.append(entity)
         rows.append(
             {
                 "ref": entity.ref,
@@ -61,6 +63,7 @@ def replace_entities(
             }
         )
     upsert(connection, t, rows)
+    entity_facts.replace(connection, changed)
     orphans = [r for r, row in before.items() if r not in given and row.file not in unread and not row.orphan]
     for i in range(0, len(orphans), 500):
         connection.execute(t.update().where(t.c.ref.in_(orphans[i : i + 500])).values(orphan=True))

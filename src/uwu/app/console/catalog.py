@@ -9,13 +9,14 @@ import sqlalchemy as sa
 from uwu.app.console import entropy, facts, links, look, mapping, words
 from uwu.app.console.lists import Query, filter_of, href_of, listed
 from uwu.app.console.mapping import Names
-from uwu.app.console.views import EntityPage, Fact, Filter, Link, View
-from uwu.kernel import declared, drift, graph, tables
+from uwu.app.console.views import Declaring, EntityPage, Fact, Filter, Link, View
+from uwu.kernel import declared, drift, entity_history, graph, tables
+from uwu.kernel.entity_history import EntityVersion
 from uwu.kernel.errors import NotFound
 from uwu.kernel.model import Entity
 from uwu.kernel.runtime import Kernel
 
-OWNED_SHOWN, FINDINGS_SHOWN, ENTITIES_SHOWN = 12, 8, 100
+OWNED_SHOWN, FINDINGS_SHOWN, ENTITIES_SHOWN, HISTORY_SHOWN = 12, 8, 100, 12
 
 
 class CatalogItem(View, frozen=True):
@@ -99,6 +100,7 @@ def entity(kernel: Kernel, ref: str) -> EntityPage:
         owned = graph.find(connection, owner=found.ref, limit=OWNED_SHOWN)
         wrong = drift.findings(connection, owner=found.ref, limit=FINDINGS_SHOWN)
         orphan = found.ref in declared.orphans(connection)
+        past = entity_history.versions(connection, found.ref, limit=HISTORY_SHOWN)
         told = [Fact(label="Kind", value=found.kind, href=links.with_query(links.CATALOG, {"kind": found.kind}))]
         for key in ("type", "lifecycle", "environment", "accountId"):
             value = found.spec.get(key)
@@ -142,4 +144,17 @@ def entity(kernel: Kernel, ref: str) -> EntityPage:
             findings=mapping.rows(wrong.items, names),
             findings_total=wrong.total,
             spec=facts.attributes(found.spec),
+            history=[_declaring(version, kernel) for version in past.items] if len(past.items) > 1 else [],
         )
+
+
+def _declaring(version: EntityVersion, kernel: Kernel) -> Declaring:
+    first = "Declared" if version.version == 1 else "Declared again"
+    place = f"{version.file}:{version.line}".removeprefix(kernel.settings.home.rstrip("/") + "/")
+    return Declaring(
+        version=version.version,
+        at=version.valid_from,
+        what="Changed" if version.changed else first,
+        paths=version.changed,
+        place=place,
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from uwu.domains.catalog.declare import KINDS
-from uwu.kernel.domain import Domain, Phase
+from uwu.kernel.domain import Domain, Phase, Schedule
 
 DOMAIN = Domain(
     name="catalog",
@@ -11,8 +11,12 @@ DOMAIN = Domain(
     summary="Check, list and show what the estate declares.",
     kinds=KINDS,
     jobs="uwu.domains.catalog.observe:JOBS",
+    schedules=(
+        Schedule("catalog.sweep", "catalog.sweep", "delete entities that have been orphans for long", daily="03:40"),
+    ),
     sync=((Phase.DECLARE, "catalog.load"),),
     evidence="uwu.domains.catalog.ownership:evidence",
+    wire_routes="uwu.domains.catalog.backstage.routes:ROUTES",
     commands="uwu.domains.catalog.cli:APP",
     health="uwu.domains.catalog.health:health",
 )

@@ -8,18 +8,14 @@ from typing import Annotated, Any
 import msgspec
 from cyclopts import App, Parameter
 
-from uwu.kernel import codec, domain, estate
+from uwu.domains.catalog import authoring
+from uwu.kernel import codec
 from uwu.kernel.domain import Answer, Client
-from uwu.kernel.estate import Estate
+from uwu.kernel.errors import BadInput, Problem
 
 APP = App(name="catalog", help="Check, list and show what the estate declares.")
 
 _Client = Annotated[Client, Parameter(parse=False)]
-
-
-def check(path: Path) -> Estate:
-    """What ``uwu sync`` would read from ``path``, by the kinds of every installed domain, with all its problems."""
-    return estate.load([path], domain.kinds_of(domain.installed()))
 
 
 @APP.command
@@ -33,7 +29,7 @@ def validate(path: Path) -> Answer:
     path
         A folder or a file.
     """
-    found = check(path)
+    found = authoring.load(path)
     errors = [problem for problem in found.problems if problem.severity == "error"]
     lines = [str(problem) for problem in found.problems]
     kinds: dict[str, int] = {}
@@ -49,6 +45,77 @@ def validate(path: Path) -> Answer:
         "problems": codec.builtins(list(found.problems)),
     }
     return Answer(value, "\n".join(lines), 1 if errors else 0)
+
+
+@APP.command(name="schema")
+def schema_(kind: str = "") -> Answer:
+    """Print the JSON Schema of an entity file, for editors.
+
+    In an editor with the YAML language server, begin a file with
+    "# yaml-language-server: $schema=entity.schema.json".
+
+    Parameters
+    ----------
+    kind
+        Of this kind alone, such as Component; of every kind where it is left out.
+    """
+    published = authoring.publish(authoring.kinds(), kind)
+    return Answer(published, msgspec.json.format(msgspec.json.encode(published), indent=2).decode())
+
+
+@APP.command
+def fmt(*paths: Path, check: bool = False) -> Answer:
+    """Write estate files in one form: two spaces, keys in their order, comments where they are.
+
+    What a file says never changes; one for which that cannot be shown is left as it is, and named.
+
+    Parameters
+    ----------
+    paths
+        Files, or folders of .yaml and .yml files.
+    check
+        Write nothing; exit status 1 where a file is not in that form.
+    """
+    files = [file for path in paths for file in (sorted(path.rglob("*.y*ml")) if path.is_dir() else [path])]
+    if not files:
+        raise BadInput("there is no file to format", code="no-files", hint="uwu catalog fmt estate/")
+    changed: list[str] = []
+    problems: list[Problem] = []
+    for file in files:
+        text = file.read_bytes().decode("utf-8-sig")
+        told = authoring.format_text(text, str(file))
+        problems.extend(told.problems)
+        if told.changed:
+            changed.append(told.file)
+            if not check:
+                file.write_text(told.text, newline="")
+    verb = "would be written anew" if check else "written anew"
+    lines = [*map(str, problems), *(f"{file} {verb}" for file in changed)]
+    lines.append(f"{len(files)} files, {len(changed)} {verb}, {len(problems)} problems")
+    value = {"files": len(files), "changed": changed, "problems": codec.builtins(problems)}
+    return Answer(value, "\n".join(lines), 1 if problems or (check and changed) else 0)
+
+
+@APP.command
+def touches(*files: Path, estate: Path = Path("estate")) -> Answer:
+    """Tell whom a change of files concerns: who owns what they declare, and who depends on it.
+
+    For a pull request: uwu catalog touches $(git diff --name-only main -- estate) --json
+
+    Parameters
+    ----------
+    files
+        The files that change.
+    estate
+        The folder of the whole estate.
+    """
+    told = authoring.touched(authoring.load(estate), files)
+    lines: list[str] = []
+    for each in told:
+        lines.append(each.owner)
+        lines += [f"  owns        {ref}" for ref in each.declares]
+        lines += [f"  depends by  {ref}" for ref in each.depends]
+    return Answer(codec.builtins(told), "\n".join(lines) or "It concerns nobody: these files declare nothing owned.")
 
 
 @APP.command(name="list")
@@ -96,6 +163,44 @@ def show(ref: str, *, client: _Client) -> Answer:
         if relation["source"] == found["ref"]:
             lines.append(f"  {relation['kind']} {relation['target']}")
     return Answer(found, "\n".join(lines))
+
+
+@APP.command
+def history(ref: str, *, limit: int = 20, client: _Client) -> Answer:
+    """Show what an entity was declared as over time, newest first.
+
+    Parameters
+    ----------
+    ref
+        kind:namespace/name, or a name that only one entity has.
+    limit
+        How many versions at most.
+    """
+    page = client.get("/entity/history", ref=ref, limit=limit)
+    lines: list[str] = []
+    for version in page["items"]:
+        until = f", until {version['valid_to']}" if version["valid_to"] else ""
+        what = ", ".join(version["changed"]) or ("declared" if version["version"] == 1 else "declared again")
+        lines.append(f"{version['version']:>4}  {version['valid_from']}{until}  {what}")
+        lines.append(f"      {version['file']}:{version['line']}")
+    return Answer(page, "\n".join(lines) or f"Nothing was ever declared as {ref}.")
+
+
+@APP.command
+def sweep(*, force: bool = False, client: _Client) -> Answer:
+    """Delete entities that no file has held for longer than catalog.orphan_days.
+
+    It runs by itself each night. A source that would lose too many at once (catalog.orphan_percent) loses none.
+
+    Parameters
+    ----------
+    force
+        Delete them even where they are too many at once.
+    """
+    result = client.run("catalog.sweep", {"force": force})
+    lines = [f"{problem['place']}: {problem['message']}\n  hint: {problem['hint']}" for problem in result["problems"]]
+    lines.append(f"{result['deleted']} entities deleted, {result['waiting']} kept")
+    return Answer(result, "\n".join(lines), 1 if result["problems"] else 0)
 
 
 def _ref(entity: dict[str, Any]) -> str:
