@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from uwu.domains.iac.actions import ACTIONS
 from uwu.domains.iac.compare.table import COMPARE
 from uwu.domains.iac.declare import STACK
 from uwu.kernel.domain import Domain, Phase
@@ -9,12 +10,23 @@ from uwu.kernel.domain import Domain, Phase
 DOMAIN = Domain(
     name="iac",
     title="Infrastructure as code",
+    summary="Keep Terraform states: versions, locks, what has changed.",
     kinds=(STACK,),
     compare=COMPARE,
     remedy="uwu.domains.iac.remedy:remedy",
     adopt="uwu.domains.iac.remedy:import_block",
-    jobs="uwu.domains.iac.observe:JOBS",
+    jobs="uwu.domains.iac.jobs:JOBS",
     sync=((Phase.DECLARE, "iac.read"),),
+    tables="uwu.domains.iac.tables",
+    actions=ACTIONS,
+    wire={
+        "/iac/state/": "uwu.domains.iac.wire_http:app",
+        "/iac/tfe/v2/": "uwu.domains.iac.wire_cloud:app",
+        "/iac/uploads/": "uwu.domains.iac.wire_uploads:app",
+        "/.well-known/terraform.json": "uwu.domains.iac.wire_cloud:discovery",
+    },
     evidence="uwu.domains.iac.ownership:evidence",
+    routes="uwu.domains.iac.api:HANDLERS",
+    commands="uwu.domains.iac.cli:APP",
     health="uwu.domains.iac.health:health",
 )

@@ -47,7 +47,7 @@ class Source(msgspec.Struct, frozen=True):
     key: str
     """The state as the stack names it."""
     path: str
-    """An absolute path, or ``s3://bucket/key``."""
+    """An absolute path, ``s3://bucket/key``, or ``uwu://namespace/name`` for a state that is kept here."""
     account: str
     region: str
     place: str
@@ -55,17 +55,26 @@ class Source(msgspec.Struct, frozen=True):
 
 
 def sources(stacks: list[Entity]) -> Iterator[Source]:
-    """The states of ``stacks``; relative paths are under the folder of the file that declares the stack."""
+    """The states of ``stacks``; relative paths are under the folder of the file that declares the stack, and
+    ``uwu://`` alone is the state of the stack's own name."""
     for stack in stacks:
         given = stack.spec.get("state")
         keys = [str(each) for each in given] if isinstance(given, list) else [str(given)]
-        for key in keys:
+        for key in (_own(stack) if key == "uwu://" else key for key in keys):
             yield Source(
                 stack=stack.ref,
                 source=stack.ref if len(keys) == 1 else f"{stack.ref}@{key}",
                 key=key,
-                path=key if key.startswith("s3://") else str(Path(stack.place.file).parent / key),
+                path=_path(stack, key),
                 account=str(stack.spec.get("account", "")),
                 region=str(stack.spec.get("region", "")),
                 place=str(stack.place),
             )
+
+
+def _own(stack: Entity) -> str:
+    return f"uwu://{stack.namespace}/{stack.name}".lower()
+
+
+def _path(stack: Entity, key: str) -> str:
+    return key if key.startswith(("s3://", "uwu://")) else str(Path(stack.place.file).parent / key)

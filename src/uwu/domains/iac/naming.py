@@ -80,6 +80,11 @@ def _bucket(attributes: Attributes, scope: Scope) -> str:
     return urns.s3_bucket(name, partition=scope.partition) if name else ""
 
 
+def _settings(service: str, kind: str) -> Name:
+    """What each account has once, and AWS gives no ARN."""
+    return lambda a, scope: urns.own(service, kind, "settings", account=_text(a, "account_id") or scope.account)
+
+
 def _target(name: str) -> Name:
     """An attribute that holds the ARN of the resource of which this is a part."""
     return lambda a, _scope: urns.canonical(text) if urns.parse(text := _text(a, name)) else ""
@@ -162,6 +167,9 @@ KINDS: dict[str, Kind] = {
     "aws_ami_from_instance": Kind("aws_ec2_ami", _ec2("image")),
     "aws_launch_template": Kind("aws_ec2_launch_template", _ec2("launch-template")),
     "aws_s3_bucket": Kind(_BUCKET, _bucket),
+    "aws_s3_account_public_access_block": Kind("aws_s3_account_settings", _settings("s3", "account-settings")),
+    "aws_cloudtrail": Kind("aws_cloudtrail_trail"),
+    "aws_dynamodb_table": Kind("aws_dynamodb_table"),
     "aws_iam_role": Kind(_ROLE, _iam("role", "name", "id")),
     "aws_iam_role_policy": Kind(_ROLE, _iam("role", "role"), part=True),
     "aws_iam_role_policy_attachment": Kind(_ROLE, _iam("role", "role"), part=True),

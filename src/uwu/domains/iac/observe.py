@@ -9,7 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from uwu.domains.iac import naming, sensitive
+from uwu.domains.iac import naming, sensitive, state_store
 from uwu.domains.iac.attach import PART_TYPES, attach
 from uwu.domains.iac.compare.table import COMPARE
 from uwu.domains.iac.declare import Source, sources
@@ -148,19 +148,27 @@ def declaration(source: str, state: State, instance: Instance, scope: Scope) -> 
 
 def fetch(kernel: Kernel, source: Source) -> bytes:
     """The bytes of a state. Raises ``UwuError`` with a code of ``state-*``."""
-    if source.path.startswith("s3://"):
-        return _from_s3(kernel, source.path)
-    path = Path(source.path)
+    if source.path.startswith(state_store.SCHEME):
+        return state_store.current_content(kernel, source.path)
+    return read(kernel, source.path, source.key)
+
+
+def read(kernel: Kernel, location: str, key: str) -> bytes:
+    """The bytes of a state in a file or an S3 object; ``key`` names it in errors. Raises ``UwuError`` with a code of
+    ``state-*``."""
+    if location.startswith("s3://"):
+        return _from_s3(kernel, location)
+    path = Path(location)
     try:
         if path.stat().st_size > MAX_STATE_BYTES:
-            raise _too_large(source.key)
+            raise _too_large(key)
         return path.read_bytes()
     except FileNotFoundError:
         hint = f"it is looked for at {path}; `state` is relative to the file that declares the stack"
-        raise NotFound("there is no such state file", code="state-missing", place=source.key, hint=hint) from None
+        raise NotFound("there is no such state file", code="state-missing", place=key, hint=hint) from None
     except OSError as error:
         message = f"the state file cannot be read: {error.strerror}"
-        raise Denied(message, code="state-unreadable", place=source.key, hint="check its permissions") from None
+        raise Denied(message, code="state-unreadable", place=key, hint="check its permissions") from None
 
 
 def _too_large(place: str) -> BadInput:

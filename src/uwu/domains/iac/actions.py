@@ -1,0 +1,32 @@
+"""What can be done to states."""
+
+from __future__ import annotations
+
+from uwu.kernel.actions import Action
+
+READ, WRITE, LOCK, UNLOCK = "iac.state.read", "iac.state.write", "iac.state.lock", "iac.state.unlock"
+LIST, CREATE, FORCE, IMPORT, REKEY, UPLOAD, DISCOVER = (
+    "iac.state.list",
+    "iac.state.create",
+    "iac.state.force",
+    "iac.state.import",
+    "iac.state.rekey",
+    "iac.state.upload",
+    "iac.discover",
+)
+
+ACTIONS = (
+    Action(READ, "change", "download a state, with the secrets in it"),
+    Action(WRITE, "change", "write a state, or bring an earlier version back"),
+    Action(LOCK, "change", "lock a state, and give one's own lock back"),
+    Action(UNLOCK, "change", "take a lock away from its holder"),
+    Action(LIST, "read", "list the states that one may download"),
+    Action(CREATE, "run", "make a state that no stack declares"),
+    Action(FORCE, "admin", "write a state against the order of its serials, or of another lineage"),
+    Action(IMPORT, "admin", "import states from the server's disk and from S3"),
+    Action(REKEY, "admin", "wrap the keys of all states anew with the home's current key"),
+    Action(UPLOAD, "open", "send a state to an address that was given out for it"),
+    Action(DISCOVER, "open", "ask which of Terraform's services are here"),
+)
+"""Who owns the stack may do the group ``change`` to its states; the metadata of states is read as the rest of the world
+is (``world.read``)."""
