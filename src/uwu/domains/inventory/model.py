@@ -17,6 +17,9 @@ Item = dict[str, Any]
 AWS = "aws"
 """``managed_by`` of what AWS itself makes."""
 
+ITS_ACCOUNT = "@account"
+"""Stands for the account that is asked, among the arguments of a list."""
+
 SOURCE = "aws"
 """The source of every cell of this domain."""
 
@@ -39,6 +42,8 @@ class Link:
     """JMESPath of one value or a list of values in the item."""
     to: Callable[[Scope, str], str]
     """From such a value to the urn it names; empty where it names none."""
+    split: str = ""
+    """What stands between the values of a text that holds several: ``subnet-1,subnet-2``."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,10 @@ class Each:
     """Error codes that mean: this is not set."""
     when: Callable[[Item], bool] | None = None
     """For which resources it is asked."""
+    decode: bool = False
+    """What is kept is JSON in a text."""
+    beside: Mapping[str, str] = field(default_factory=dict)
+    """More attributes -> JMESPath of them in the answer."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +82,7 @@ class Batch:
     """The member of an answer that holds the id."""
     take: str
     into: str
+    """The attribute that holds it; empty merges its members."""
     arguments: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -115,7 +125,8 @@ class Spec:
     icon: str
     """A lucide icon."""
     operation: str
-    """The listing call, by the API's own name."""
+    """The listing call, by the API's own name. Empty for settings that each account and region has once: ``path`` is
+    empty too, the one item holds ``AccountId``, and the extras tell the rest."""
     path: str
     """JMESPath of the list in a page."""
     urn: Callable[[Scope, Item], str]
@@ -126,16 +137,20 @@ class Spec:
     where: Callable[[Scope, Item], bool] | None = None
     """Which of the listed items are of this type and this account."""
     tags: str = "Tags"
-    """The member that holds the tags: a mapping, or a list of Key and Value (TagKey and TagValue)."""
+    """The member that holds the tags: a mapping, or a list of Key and Value (key and value, TagKey and TagValue)."""
     extras: tuple[Each | Batch | Join, ...] = ()
     links: tuple[Link, ...] = ()
     managed_by: Callable[[Scope, Item], str] | None = None
     drop: frozenset[str] = frozenset()
     """Members that change by themselves (last use, counters): they would make a version of every look."""
+    months: frozenset[str] = frozenset()
+    """Times that change by themselves and tell much by their month (last use): the month alone is kept."""
     documents: frozenset[str] = frozenset()
     """Members that hold JSON in a string."""
     secret: frozenset[str] = frozenset()
     """Members, anywhere in the item, whose texts may be secrets: a fingerprint is kept, which tells a change."""
+    keys: tuple[str, ...] = ()
+    """The members that tell most about one: shown first."""
     everywhere: bool = False
     """Asked once an account, in the home region; its resources are of the region ``global`` or of their own."""
 

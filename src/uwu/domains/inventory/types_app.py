@@ -21,7 +21,16 @@ def _load_balancer(name: str, title: str, kind: str, icon: str) -> Spec:
         urn=member("LoadBalancerArn"),
         label="LoadBalancerName",
         where=lambda _scope, item: item.get("Type", "application") == kind,
-        extras=(_elb_tags("LoadBalancerArn"),),
+        extras=(
+            _elb_tags("LoadBalancerArn"),
+            Each(
+                "DescribeLoadBalancerAttributes",
+                lambda item: {"LoadBalancerArn": item["LoadBalancerArn"]},
+                "Attributes[?Key=='access_logs.s3.enabled'].Value | [0]",
+                "AccessLogs",
+                when=lambda _item: kind != "gateway",
+            ),
+        ),
         links=(
             Link("inVpc", "VpcId", ec2("vpc")),
             Link("inSubnet", "AvailabilityZones[].SubnetId", ec2("subnet")),
@@ -85,7 +94,17 @@ SPECS = (
         urn=member("FunctionArn"),
         label="FunctionName",
         secret=frozenset({"Variables"}),
-        extras=(Each("ListTags", _resource("FunctionArn"), "Tags", "Tags"),),
+        extras=(
+            Each("ListTags", _resource("FunctionArn"), "Tags", "Tags"),
+            Each(
+                "GetPolicy",
+                lambda item: {"FunctionName": item["FunctionArn"]},
+                "Policy",
+                "Policy",
+                frozenset({"ResourceNotFoundException"}),
+            ),
+        ),
+        documents=frozenset({"Policy"}),
         links=(
             Link("runsAs", "Role", arn),
             Link("inVpc", "VpcConfig.VpcId", ec2("vpc")),
@@ -93,6 +112,7 @@ SPECS = (
             Link("hasSecurityGroup", "VpcConfig.SecurityGroupIds[]", ec2("security-group")),
             Link("encryptedBy", "KMSKeyArn", kms_key),
             Link("deadLettersTo", "DeadLetterConfig.TargetArn", arn),
+            Link("usesLayer", "Layers[].Arn", arn),
         ),
     ),
     _load_balancer("aws_ec2_application_load_balancer", "Application load balancer", "application", "route"),
@@ -114,6 +134,8 @@ SPECS = (
                 lambda item: {"TargetGroupArn": item["TargetGroupArn"]},
                 "TargetHealthDescriptions[].{Target: Target}",
                 "TargetHealthDescriptions",
+                # each one's health comes and goes
+                beside={"AnyHealthy": "length(TargetHealthDescriptions[?TargetHealth.State=='healthy']) > `0`"},
             ),
         ),
         links=(

@@ -12,6 +12,11 @@ def _bucket(item: Item) -> dict[str, str]:
     return {"Bucket": item["Name"]}
 
 
+def _unqualified(scope: Scope, value: str) -> str:
+    """A function's ARN without its version or alias."""
+    return urns.canonical(arn(scope, value))
+
+
 def _rotates(item: Item) -> bool:
     """Only symmetric keys of the customer with AWS's own material have a rotation to ask for."""
     return (
@@ -64,9 +69,38 @@ SPECS = (
                 frozenset({"NoSuchPublicAccessBlockConfiguration"}),
             ),
             Each("GetBucketPolicy", _bucket, "Policy", "Policy", frozenset({"NoSuchBucketPolicy"})),
+            Each("GetBucketAcl", _bucket, "{Owner: Owner, Grants: Grants}", "Acl"),
+            Each(
+                "GetBucketOwnershipControls",
+                _bucket,
+                "OwnershipControls",
+                "OwnershipControls",
+                frozenset({"OwnershipControlsNotFoundError"}),
+            ),
+            Each(
+                "GetBucketWebsite",
+                _bucket,
+                "{IndexDocument: IndexDocument, RedirectAllRequestsTo: RedirectAllRequestsTo}",
+                "Website",
+                frozenset({"NoSuchWebsiteConfiguration"}),
+            ),
+            Each(
+                "GetBucketNotificationConfiguration",
+                _bucket,
+                "{TopicConfigurations: TopicConfigurations, QueueConfigurations: QueueConfigurations, "
+                "LambdaFunctionConfigurations: LambdaFunctionConfigurations}",
+                "Notifications",
+            ),
+            Each("GetBucketLogging", _bucket, "LoggingEnabled", "Logging"),
             Each("GetBucketTagging", _bucket, "TagSet", "Tags", frozenset({"NoSuchTagSet", "NoSuchTagSetError"})),
         ),
-        links=(Link("encryptedBy", _RULES, arn),),
+        links=(
+            Link("encryptedBy", _RULES, arn),
+            Link("notifies", "Notifications.TopicConfigurations[].TopicArn", arn),
+            Link("notifies", "Notifications.QueueConfigurations[].QueueArn", arn),
+            Link("notifies", "Notifications.LambdaFunctionConfigurations[].LambdaFunctionArn", _unqualified),
+            Link("logsTo", "Logging.TargetBucket", lambda scope, v: urns.s3_bucket(v, partition=scope.partition)),
+        ),
         documents=frozenset({"Policy"}),
         everywhere=True,
     ),
@@ -86,6 +120,8 @@ SPECS = (
             Link("hasSecurityGroup", "VpcSecurityGroups[].VpcSecurityGroupId", ec2("security-group")),
             Link("encryptedBy", "KmsKeyId", kms_key),
             Link("usesSecret", "MasterUserSecret.SecretArn", arn),
+            Link("inSubnetGroup", "DBSubnetGroup.DBSubnetGroupArn", arn),
+            Link("runsAs", "AssociatedRoles[].RoleArn", arn),
         ),
         drop=frozenset({"LatestRestorableTime"}),
     ),
@@ -108,6 +144,13 @@ SPECS = (
                 when=_rotates,
             ),
             Each(
+                "GetKeyPolicy",
+                lambda item: {"KeyId": item["KeyId"], "PolicyName": "default"},
+                "Policy",
+                "Policy",
+                when=lambda item: item.get("KeyManager") == "CUSTOMER",
+            ),
+            Each(
                 "ListResourceTags",
                 lambda item: {"KeyId": item["KeyId"]},
                 "Tags",
@@ -117,6 +160,7 @@ SPECS = (
         ),
         managed_by=_key_maker,
         drop=frozenset({"KeyArn"}),
+        documents=frozenset({"Policy"}),
     ),
     Spec(
         "aws_secretsmanager_secret",
@@ -127,6 +171,8 @@ SPECS = (
         path="SecretList",
         urn=member("ARN"),
         label="Name",
+        extras=(Each("GetResourcePolicy", lambda item: {"SecretId": item["ARN"]}, "ResourcePolicy", "ResourcePolicy"),),
+        documents=frozenset({"ResourcePolicy"}),
         links=(
             Link("encryptedBy", "KmsKeyId", kms_key),
             Link("rotatedBy", "RotationLambdaARN", arn),
