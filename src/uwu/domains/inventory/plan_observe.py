@@ -1,26 +1,29 @@
-"""Observing anew what a plan touches: the cells that hold its subjects, and no others."""
+"""Observing anew what a plan touches: its subjects by themselves, or the cells that hold them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 
 import sqlalchemy as sa
 
-from uwu.domains.inventory import reader
+from uwu.domains.inventory import reader, refresh
 from uwu.domains.inventory.model import SOURCE, Scope, Spec
 from uwu.domains.inventory.observe import record
 from uwu.domains.inventory.reader import Reader
+from uwu.domains.inventory.refresh_events import CALLS_PER_EVENT
 from uwu.domains.inventory.services import SERVICES
-from uwu.kernel import tables
+from uwu.kernel import codec, tables
 from uwu.kernel.errors import Problem
 from uwu.kernel.model import CellStatus
 from uwu.kernel.runtime import Kernel
 
 
 def observe(kernel: Kernel, subjects: Sequence[str]) -> list[Problem]:
-    """Observes the cells that hold ``subjects``: a finding closes only on a cell that was seen whole.
+    """Observes ``subjects``. A finding closes only where its cell was seen whole and lately: so a cell that was is not
+    listed again where its few subjects take fewer calls by themselves; the others are.
 
-    Gives a problem for each cell that was not, and for each subject that no cell of ours holds or held.
+    Gives a problem for each cell that was not seen whole, and for each subject that no cell of ours holds or held.
     """
     cells = _cells(kernel, subjects)
     problems = [
@@ -34,6 +37,8 @@ def observe(kernel: Kernel, subjects: Sequence[str]) -> list[Problem]:
         if spec is None:
             problems.append(Problem("cell-foreign", f"{cell} is not of AWS's inventory", place=cell))
             continue
+        if _one_by_one(kernel, cell, [subject for subject, of in cells.items() if of == cell]):
+            continue
         scope = Scope(account, region, kernel.aws.identity().partition)
         seen = reader.observe_type(Reader(kernel.aws, scope, service), spec)
         record(kernel, seen)
@@ -41,6 +46,23 @@ def observe(kernel: Kernel, subjects: Sequence[str]) -> list[Problem]:
         if outcome.status is not CellStatus.COMPLETE:
             problems.append(Problem(outcome.code or "cell-incomplete", outcome.message, place=cell))
     return problems
+
+
+def _one_by_one(kernel: Kernel, cell: str, subjects: Sequence[str]) -> bool:
+    """Reads ``subjects`` by themselves where that proves as much as the list of their cell and costs less.
+
+    False where it does not, or where one of them could not be read so.
+    """
+    c = tables.coverage
+    with kernel.db.read() as connection:
+        row = connection.execute(sa.select(c.c.status, c.c.complete_at, c.c.calls).where(c.c.cell == cell)).first()
+    fresh_since = codec.now() - timedelta(hours=kernel.settings.drift.stale_after_hours)
+    if row is None or row.status != CellStatus.COMPLETE.value or row.complete_at < fresh_since:
+        return False
+    if row.calls <= len(subjects) * CALLS_PER_EVENT:
+        return False
+    told = [refresh.refresh_one(kernel, refresh.target(kernel, subject)) for subject in subjects]
+    return all(each is not None and each.result in refresh.READ for each in told)
 
 
 def _cells(kernel: Kernel, subjects: Sequence[str]) -> dict[str, str]:

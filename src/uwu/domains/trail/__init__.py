@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from uwu.kernel.domain import Domain, EntityKind, Phase
+from uwu.kernel.domain import Domain, EntityKind, Phase, Schedule
 
 _TRAIL_SPEC = {
     "type": "object",
@@ -16,6 +16,14 @@ _TRAIL_SPEC = {
         "owner": {"type": "string", "minLength": 1},
     },
 }
+
+POLL = Schedule(
+    "trail",
+    "trail.ingest",
+    "take in new CloudTrail objects: AWS delivers them about every five minutes",
+    every_minutes=5,
+    when="uwu.domains.trail.ingest:declared_sources",
+)
 
 DOMAIN = Domain(
     name="trail",
@@ -31,6 +39,7 @@ DOMAIN = Domain(
     ),
     jobs="uwu.domains.trail.ingest:JOBS",
     sync=((Phase.EVENTS, "trail.ingest"),),
+    schedules=(POLL,),
     evidence="uwu.domains.trail.creators:evidence",
     changes="uwu.domains.trail.changes:log",
     tables="uwu.domains.trail.tables",

@@ -17,7 +17,7 @@ from uwu.domains.trail.names import Namer
 from uwu.domains.trail.parse import Parsed, Record, parse
 from uwu.domains.trail.rows import Rows
 from uwu.domains.trail.sources import Gone, Object
-from uwu.kernel import codec, declared, leases
+from uwu.kernel import codec, declared, domain, leases
 from uwu.kernel.errors import Conflict, Problem, UwuError
 from uwu.kernel.jobs import Job, Run
 from uwu.kernel.lake import Batch, Batches
@@ -89,6 +89,8 @@ class Ingest:
             kernel.db, kernel.lake, store.STREAM, tables=(store.EVENTS, store.EVENT_RESOURCES), holder=LEASE
         )
         self.namer = Namer(store.load_aliases(kernel.db))
+        self.wanted: dict[str, None] = {}
+        """Jobs to ask for once what was written is committed."""
 
     @classmethod
     @contextmanager
@@ -116,7 +118,7 @@ class Ingest:
                 taken.problems.append(away.problem)
                 continue
             taken.add(self._write(batch, read, problems))
-        self.batches.commit()
+        self._commit()
         return taken
 
     def source(self, source: str) -> Taken:
@@ -135,7 +137,7 @@ class Ingest:
             if batch is not None:
                 self.renew()
                 taken.add(self._write(batch, read, problems))
-                self.batches.commit()
+                self._commit()
                 self.batches.maintain()
             done += len(group)
             self.progress(f"reading {source}", done, len(waiting))
@@ -210,7 +212,7 @@ class Ingest:
         ]
         fresh, taken.duplicates = self._fresh(parsed)
         index = self._sessions(fresh)
-        rows = Rows()
+        rows = Rows(at - domain.TOLD)
         late: list[dict[str, Any]] = []
         kinds: Counter[str] = Counter()
         for name, record in fresh:
@@ -234,8 +236,17 @@ class Ingest:
         detail = {k: v for k, v in codec.builtins(taken).items() if k != "problems"}
         if fresh:
             detail |= {"since": codec.iso(fresh[0][1].at), "until": codec.iso(fresh[-1][1].at)}
+        # before the events are recorded as taken: after a kill they are told again, rather than never
+        self.wanted.update(dict.fromkeys(domain.tell_changes(self.kernel.domains, self.kernel, rows.changes)))
         self.batches.write(batch, rows.tables(), detail=detail)
         return taken
+
+    def _commit(self) -> None:
+        """Lets the lake show what was written, and asks for the jobs that wait for it."""
+        self.batches.commit()
+        for job in list(self.wanted):
+            self.kernel.jobs.enqueue(job, requested_by="trail")
+            del self.wanted[job]
 
     def _fresh(self, parsed: list[tuple[str, Parsed]]) -> tuple[list[tuple[str, Record]], int]:
         """Records by time without those that the batch or the lake holds already, and how many those were."""

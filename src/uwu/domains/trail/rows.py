@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from uwu.domains.trail import clients, store
-from uwu.domains.trail.names import TARGET, Namer, is_write
+from uwu.domains.trail.names import TARGET, Named, Namer, is_write
 from uwu.domains.trail.parse import Record
 from uwu.domains.trail.redact import redact
 from uwu.kernel import codec
-from uwu.kernel.model import Actor
+from uwu.kernel.model import Actor, Change
 
 _TYPES = {"text": "string", "json": "string", "int": "int32", "long": "int64", "boolean": "bool_", "double": "float64"}
 
@@ -25,7 +26,10 @@ def _json(value: Any) -> str | None:
 class Rows:
     """The rows of one batch, by table."""
 
-    def __init__(self) -> None:
+    def __init__(self, told_since: datetime) -> None:
+        """Changes from ``told_since`` on are gathered in ``changes``."""
+        self._told_since = told_since
+        self.changes: list[Change] = []
         self._events: list[tuple[Any, ...]] = []
         self._resources: list[tuple[Any, ...]] = []
         self.writes = 0
@@ -77,6 +81,8 @@ class Rows:
                 record.index,
             )
         )
+        if named and record.at >= self._told_since:
+            self.changes += [_change(record, one, what, actor, through, name) for one in named]
         for one in named:
             asked = request if one.role == TARGET else None
             self._resources.append((record.at, one.urn, one.role, one.step, data["eventID"], *what, *who, asked, name))
@@ -87,6 +93,23 @@ class Rows:
             store.EVENTS.name: _table(store.EVENTS, self._events),
             store.EVENT_RESOURCES.name: _table(store.EVENT_RESOURCES, self._resources),
         }
+
+
+def _change(record: Record, one: Named, what: tuple[Any, ...], actor: Actor, through: str, name: str) -> Change:
+    source, event, account, region = what
+    return Change(
+        event_id=record.data["eventID"],
+        at=record.at,
+        name=event,
+        source=source,
+        account=account,
+        region=region,
+        urn=one.urn,
+        role=one.role,
+        actor=actor,
+        through=through,
+        place=name,
+    )
 
 
 def _table(spec: Any, rows: list[tuple[Any, ...]]) -> Any:
