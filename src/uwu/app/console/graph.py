@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import groupby, islice, zip_longest
+from datetime import datetime
+from itertools import groupby, islice, pairwise, zip_longest
 from typing import Any
 
 import sqlalchemy as sa
 from litestar.response import Response
 
-from uwu.app.console import links, words
+from uwu.app.console import links, ways, words
 from uwu.app.console.frame import VIEW, Answer, Asked, Frame, Page, query, redirect
+from uwu.app.console.lists import at_of
 from uwu.app.console.mapping import Names
 from uwu.app.console.render import drawn
 from uwu.app.console.views import View
-from uwu.kernel import codec, declared, drift, subjects, tables
+from uwu.kernel import codec, declared, drift, exposure, paths, subjects, tables
 from uwu.kernel import graph as relations
 from uwu.kernel.errors import BadInput, NotFound
-from uwu.kernel.model import FindingStatus, Relation, Severity
+from uwu.kernel.model import UNRESOLVED, Relation, Severity
 from uwu.kernel.runtime import Kernel
 
 EACH = 40
@@ -80,6 +82,15 @@ class Panel(View, frozen=True):
     more: int
 
 
+class Drawn(View, frozen=True):
+    """A way as the page draws it: ``nodes`` in their order, each with its distance from the subject."""
+
+    nodes: list[Point]
+    columns: list[int]
+    edges: list[Edge]
+    answer: str
+
+
 class Begin(View, frozen=True):
     """Where one can begin."""
 
@@ -87,15 +98,16 @@ class Begin(View, frozen=True):
     systems: list[Point]
 
 
-def around(kernel: Kernel, subject: str) -> Around:
-    """The neighbours of ``subject``, some of each kind first."""
+def around(kernel: Kernel, subject: str, at: datetime | None = None) -> Around:
+    """The neighbours of ``subject``, some of each kind first: the current ones, or those of a past time."""
     t = tables.relations
+    held = t.c.valid_to.is_(None)
+    if at is not None:
+        held = sa.and_(t.c.valid_from <= at, sa.or_(held, t.c.valid_to > at))
     with kernel.db.read() as connection:
-        found = [r for r in relations.neighbours(connection, subject, limit=READ) if r.source != r.target]
+        found = [r for r in relations.neighbours(connection, subject, at=at, limit=READ) if r.source != r.target]
         total = connection.execute(
-            sa.select(sa.func.count())
-            .select_from(t)
-            .where(sa.or_(t.c.source == subject, t.c.target == subject), t.c.valid_to.is_(None))
+            sa.select(sa.func.count()).select_from(t).where(sa.or_(t.c.source == subject, t.c.target == subject), held)
         ).scalar_one()
         chosen = _fairly(found, subject)
         ids = list(dict.fromkeys(_other(r, subject) for r in chosen))
@@ -133,9 +145,7 @@ def _points(connection: sa.Connection, kernel: Kernel, ids: Sequence[str]) -> di
     names.load(ids)
     f = tables.findings
     wrong: dict[str, list[str]] = {}
-    unresolved = sa.select(f.c.subject, f.c.severity).where(
-        f.c.subject.in_(ids), f.c.status != FindingStatus.CLOSED.value
-    )
+    unresolved = sa.select(f.c.subject, f.c.severity).where(f.c.subject.in_(ids), f.c.status.in_(UNRESOLVED))
     for subject, severity in connection.execute(unresolved):
         wrong.setdefault(subject, []).append(severity)
     rank = [s.value for s in Severity]
@@ -173,6 +183,82 @@ def panel(found: Around) -> Panel:
         reached=[Line(point=by_id[e.target], label=e.label) for e in found.edges if e.source == me],
         more=found.more,
     )
+
+
+INTERNET = "internet"
+"""The way that is asked for by this word comes from there."""
+
+
+def to(kernel: Kernel, subject: str, other: str) -> tuple[ways.Way | None, Drawn]:
+    """The way between ``subject`` and ``other``, or from the internet: in words, and as it is drawn."""
+    with kernel.db.read() as connection:
+        names = Names(kernel, connection)
+        if other == INTERNET:
+            return ways.exposed(kernel, connection, subject, names), _from_internet(kernel, connection, subject)
+        found = paths.between(kernel, connection, subject, other)
+        chains = [[subject, *(hop.target if hop.forward else hop.source for hop in way)] for way in found.paths]
+        columns: dict[str, int] = {}
+        for chain in chains:
+            for column, id in enumerate(chain):
+                columns.setdefault(id, column)
+        points = _points(connection, kernel, list(columns))
+        hops = {(h.source, h.kind, h.target): None for way in found.paths for h in way}
+        edges = [Edge(source=s, target=t, kind=k, label=label(k)) for s, k, t in hops]
+        drawn = Drawn(
+            nodes=[points[id] for id in columns], columns=list(columns.values()), edges=edges, answer=found.answer
+        )
+        return ways.between(found, names), drawn
+
+
+def _from_internet(kernel: Kernel, connection: sa.Connection, subject: str) -> Drawn:
+    """The steps from the internet to ``subject``, one after the other; the subject comes last."""
+    found = exposure.of(kernel, connection, subject)
+    if found is None:
+        return Drawn(nodes=[], columns=[], edges=[], answer="")
+    steps = [step for step in found.path if step.urn]
+    along, guards = _told_apart(steps, subject)
+    points = _points(connection, kernel, list(dict.fromkeys([*along, *(step.urn for step, _ in guards)])))
+    door = Point(
+        id=INTERNET, name="The internet", detail="anyone", icon="globe", href="", graph="", findings=0, severity=""
+    )
+    nodes, columns = [door], [-len(along)]
+    for column, id in enumerate(along):
+        nodes.append(points[id])
+        columns.append(column - len(along) + 1)
+    holds = {step.urn: step.holds for step in reversed(steps)}
+    edges = [_way_in(before.id, after.id, holds.get(after.id, "yes")) for before, after in pairwise(nodes)]
+    place = dict(zip((point.id for point in nodes), columns, strict=True))
+    for step, guarded in guards:
+        if step.urn not in place:
+            nodes.append(points[step.urn])
+            columns.append(place[guarded] - 1)
+            place[step.urn] = place[guarded] - 1
+        edges.append(_way_in(step.urn, guarded, step.holds))
+    return Drawn(nodes=nodes, columns=columns, edges=edges, answer=found.answer)
+
+
+_GUARDS = ("route_table", "network_acl", "security_group", "block_public_access_options", "account_settings")
+
+
+def _told_apart(steps: Sequence[exposure.Step], subject: str) -> tuple[list[str], list[tuple[exposure.Step, str]]]:
+    """What is passed on the way, the subject last; and what guards it, each with what it guards."""
+    along: list[str] = []
+    guards: list[tuple[exposure.Step, str]] = []
+    here = ""
+    for step in steps:
+        if step.type.endswith(_GUARDS):
+            guards.append((step, here or subject))
+            continue
+        # what follows a target group, or the second word of a load balancer, guards the target
+        here = "" if step.type == "aws_ec2_target_group" or step.urn in along else step.urn
+        if step.urn not in along and step.urn != subject:
+            along.append(step.urn)
+    return [*along, subject], guards
+
+
+def _way_in(source: str, target: str, holds: str) -> Edge:
+    kind = {"no": "closed", "unknown": "not known"}.get(holds, "lets in")
+    return Edge(source=source, target=target, kind=kind, label=kind)
 
 
 def begin(kernel: Kernel) -> Begin:
@@ -215,25 +301,48 @@ def show(at: Frame, request: Asked) -> Answer:
         return redirect(links.with_query(links.SEARCH, {"q": asked}))
     if id != asked:
         return redirect(links.graph(id))
-    values: dict[str, Any] = {"view": panel(around(at.kernel, id)), "nodes": NODES}
+    then = at_of(query(request))
+    view = panel(around(at.kernel, id, then))
+    values: dict[str, Any] = {"view": view, "nodes": NODES, "way": None, "drawn": "", "at": then}
+    other = query(request).get("way", "").strip()
+    if other:
+        try:
+            end = other if other == INTERNET else _subject(at, other)
+        except BadInput:
+            return redirect(links.with_query(links.SEARCH, {"q": other}))
+        values["way"], _ = to(at.kernel, id, end)
+        values["drawn"] = links.with_query(links.GRAPH + "/way", {"subject": id, "way": end})
     return at.page(request, "graph.html", section=links.GRAPH, **values)
 
 
 def neighbours(at: Frame, request: Asked) -> Answer:
     """The neighbours of ``subject`` as JSON."""
-    found = around(at.kernel, _subject(at, query(request).get("subject", "")))
+    asked = query(request)
+    found = around(at.kernel, _subject(at, asked.get("subject", "")), at_of(asked))
     headers = {"cache-control": "private, no-cache"}
     return Response(codec.encode(found), media_type="application/json", headers=headers)
 
 
+def way(at: Frame, request: Asked) -> Answer:
+    """The way between ``subject`` and ``way`` as JSON."""
+    asked = query(request)
+    other = asked.get("way", "")
+    end = other if other == INTERNET else _subject(at, other)
+    _, drawn = to(at.kernel, _subject(at, asked.get("subject", "")), end)
+    headers = {"cache-control": "private, no-cache"}
+    return Response(codec.encode(drawn), media_type="application/json", headers=headers)
+
+
 def beside(at: Frame, request: Asked) -> Answer:
     """The list beside the graph, for ``subject``."""
-    found = around(at.kernel, _subject(at, query(request).get("subject", "")))
+    asked = query(request)
+    found = around(at.kernel, _subject(at, asked.get("subject", "")), at_of(asked))
     return at.part("_graph.html", view=panel(found))
 
 
 PAGES = (
     Page(links.GRAPH, show, VIEW),
     Page(links.GRAPH + "/neighbours", neighbours, VIEW),
+    Page(links.GRAPH + "/way", way, VIEW),
     Page(links.GRAPH + "/beside", beside, VIEW),
 )

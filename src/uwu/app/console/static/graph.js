@@ -5,10 +5,11 @@
   if (!view) return;
   const layer = document.getElementById("g-nodes");
   const kindsBox = document.getElementById("g-kinds");
-  const side = document.getElementById("g-side");
+  const side = document.getElementById("g-node");
   const said = document.getElementById("g-said");
   const MOST = Number(view.dataset.most);
   const ROOT = view.dataset.subject;
+  const asking = (id) => new URLSearchParams({ subject: id, ...(view.dataset.at && { at: view.dataset.at }) });
   const WIDTH = 176, HEIGHT = 44, ROW = 58, COLUMN = 262, TALL = 14, OPEN_MOST = 12, FOLD = 6, LABELS = 16;
   const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
 
@@ -54,6 +55,8 @@
       } },
       { selector: "edge.named", style: { label: "data(label)", "min-zoomed-font-size": 8 } },
       { selector: "edge.near", style: { width: 1.75, "line-color": colour("--ink-3"), "target-arrow-color": colour("--ink-3"), color: colour("--ink-2") } },
+      { selector: "edge.way", style: { width: 2.5, "line-color": colour("--accent"), "target-arrow-color": colour("--accent"), color: colour("--ink") } },
+      { selector: "edge[kind = 'closed']", style: { "line-style": "dashed", "line-color": colour("--red"), "target-arrow-color": colour("--red"), color: colour("--red") } },
     ]);
   }
   paint();
@@ -192,7 +195,7 @@
     const slow = setTimeout(() => { said.textContent = "Reading neighbours"; }, 300);
     loading++;
     try {
-      const answer = await fetch(`${view.dataset.neighbours}?${new URLSearchParams({ subject: id })}`);
+      const answer = await fetch(`${view.dataset.neighbours}?${asking(id)}`);
       if (!answer.ok) throw new Error(String(answer.status));
       return await answer.json();
     } catch {
@@ -280,6 +283,34 @@
     return `${count([...nodes.keys()].filter(shown).length, "node")}, ${count(cy.edges(":visible").length, "relation")}${left ? `, ${left} more in the lists` : ""}`;
   };
 
+  // A way that was asked for: its nodes in their order, its relations marked.
+  async function walk() {
+    let found;
+    try {
+      found = await (await fetch(view.dataset.way)).json();
+    } catch {
+      return false;
+    }
+    if (!found.nodes.length) return false;
+    const ids = found.nodes.map((point) => point.id);
+    cy.batch(() => {
+      // outwards from the root, so that each finds the one before it
+      const order = found.nodes.map((_, i) => i).sort((a, b) => Math.abs(found.columns[a]) - Math.abs(found.columns[b]));
+      for (const i of order) {
+        const edge = found.edges.find((each) => [each.source, each.target].includes(ids[i]) && Math.abs(found.columns[ids.indexOf(each.source === ids[i] ? each.target : each.source)]) < Math.abs(found.columns[i]));
+        add(found.nodes[i], found.columns[i], edge ? (edge.source === ids[i] ? edge.target : edge.source) : "");
+        nodes.get(ids[i]).element.classList.add("way");
+        if (ids[i] === "internet") open.add("internet");
+      }
+      for (const edge of found.edges) {
+        const key = `${edge.source} ${edge.kind} ${edge.target}`;
+        edges.set(key, edge);
+        cy.add({ group: "edges", classes: "way", data: { id: key, source: edge.source, target: edge.target, kind: edge.kind, label: edge.label, weights: [0.5, 0.5], distances: [0, 0] } });
+      }
+    });
+    return nodes.has(ROOT);
+  }
+
   // Hides the kinds that are not wanted, and what they alone led to.
   function settle() {
     cy.edges().forEach((edge) => { edge.style("display", hidden.has(edge.data("kind")) ? "none" : "element"); });
@@ -340,8 +371,8 @@
     telling?.abort();
     telling = new AbortController();
     try {
-      const answer = await fetch(`${view.dataset.beside}?${new URLSearchParams({ subject: id })}`, { signal: telling.signal });
-      if (answer.ok) { Idiomorph.morph(side, await answer.text(), { morphStyle: "innerHTML" }); side.scrollTop = 0; }
+      const answer = await fetch(`${view.dataset.beside}?${asking(id)}`, { signal: telling.signal });
+      if (answer.ok) { Idiomorph.morph(side, await answer.text(), { morphStyle: "innerHTML" }); side.parentElement.scrollTop = 0; }
     } catch (error) {
       if (error.name !== "AbortError") said.textContent = "The server does not answer";
     }
@@ -357,6 +388,7 @@
 
   function remember() {
     const query = new URLSearchParams([["subject", ROOT]]);
+    if (asked.get("way")) query.set("way", asked.get("way"));
     for (const id of [...open].slice(1, OPEN_MOST)) query.append("open", id);
     for (const kind of hidden) query.append("hide", kind);
     if (chosen !== ROOT) query.set("node", chosen);
@@ -426,7 +458,7 @@
   });
 
   (async () => {
-    if (!(await expand(ROOT, { quiet: true }))) return;
+    if (!(view.dataset.way && await walk()) && !(await expand(ROOT, { quiet: true }))) return;
     for (const id of asked.getAll("open").slice(0, OPEN_MOST)) if (nodes.has(id)) await expand(id, { quiet: true });
     settle();
     fit();
