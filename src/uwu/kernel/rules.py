@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 import sqlalchemy as sa
@@ -16,30 +17,54 @@ from uwu.kernel.runtime import Kernel
 from uwu.kernel.sensitive import MARK
 
 ATTRIBUTE, GONE, UNDECLARED, UNOWNED = "drift.attribute", "drift.gone", "drift.undeclared", "drift.unowned"
+THEME = "Drift"
+
+
+Some = frozenset[str] | None
+"""The subjects that are judged; None for all. Some are few: what is read of them goes into one query."""
+
+
+def _among(column: sa.Column[Any], some: Some) -> sa.ColumnElement[bool]:
+    return sa.true() if some is None else column.in_(sorted(some))
 
 
 class _World:
     """What the kernel's rules look at, read once."""
 
-    def __init__(self, kernel: Kernel, connection: sa.Connection) -> None:
+    def __init__(self, kernel: Kernel, connection: sa.Connection, some: Some = None) -> None:
         self.kernel = kernel
         self.connection = connection
-        r, c = tables.resources, tables.coverage
-        self.cells = {row.cell: row for row in connection.execute(sa.select(c))}
-        self.by_type: defaultdict[str, list[Any]] = defaultdict(list)
-        for row in self.cells.values():
-            self.by_type[row.type].append(row)
+        self.some = some
+        r = tables.resources
         fields = [r.c[name] for name in Resource.__struct_fields__]
         self.resources: dict[str, tuple[Resource, str]] = {
             row[0]: (Resource(**dict(zip(Resource.__struct_fields__, row, strict=False))), row[-1])
-            for row in connection.execute(sa.select(*fields, r.c.cell))
+            for row in connection.execute(sa.select(*fields, r.c.cell).where(_among(r.c.urn, some)))
         }
+
+    @cached_property
+    def cells(self) -> dict[str, Any]:
+        """Coverage by cell: of all, or of those that could hold what is judged."""
+        c, d, v = tables.coverage, tables.declarations, tables.versions
+        query = sa.select(c)
+        if self.some is not None:
+            types = sa.select(d.c.type).where(_among(d.c.urn, self.some))
+            past = sa.select(v.c.cell).where(_among(v.c.urn, self.some))
+            query = query.where(sa.or_(c.c.type.in_(types), c.c.cell.in_(past)))
+        return {row.cell: row for row in self.connection.execute(query)}
+
+    @cached_property
+    def by_type(self) -> dict[str, list[Any]]:
+        found: defaultdict[str, list[Any]] = defaultdict(list)
+        for row in self.cells.values():
+            found[row.type].append(row)
+        return dict(found)
 
     def declarations(self) -> Iterable[tuple[Declaration, datetime]]:
         d = tables.declarations
         fields = Declaration.__struct_fields__
-        query = sa.select(*(d.c[f] for f in fields), d.c.declared_at).where(d.c.urn != "").order_by(d.c.id)
-        for row in self.connection.execute(query):
+        query = sa.select(*(d.c[f] for f in fields), d.c.declared_at).where(d.c.urn != "", _among(d.c.urn, self.some))
+        for row in self.connection.execute(query.order_by(d.c.id)):
             yield Declaration(**dict(zip(fields, row, strict=False))), row[-1]
 
     def absent(self, urn: str, type: str, declared_at: datetime) -> Any:
@@ -67,8 +92,8 @@ class _World:
         return candidates[0] if candidates and proven else None
 
 
-def _attribute(kernel: Kernel, connection: sa.Connection) -> Iterable[Found]:
-    world = _World(kernel, connection)
+def _attribute(kernel: Kernel, connection: sa.Connection, some: Some = None) -> Iterable[Found]:
+    world = _World(kernel, connection, some)
     comparers = domain.comparers_of(kernel.domains)
     for declaration, _ in world.declarations():
         held = world.resources.get(declaration.urn)
@@ -99,8 +124,8 @@ def _shown(difference: Difference, value: Any) -> Any:
     return MARK if difference.sensitive and value is not None else value
 
 
-def _gone(kernel: Kernel, connection: sa.Connection) -> Iterable[Found]:
-    world = _World(kernel, connection)
+def _gone(kernel: Kernel, connection: sa.Connection, some: Some = None) -> Iterable[Found]:
+    world = _World(kernel, connection, some)
     comparers = domain.comparers_of(kernel.domains)
     told: set[str] = set()
     for declaration, declared_at in world.declarations():
@@ -125,13 +150,13 @@ def _gone(kernel: Kernel, connection: sa.Connection) -> Iterable[Found]:
         )
 
 
-def _undeclared(kernel: Kernel, connection: sa.Connection) -> Iterable[Found]:
+def _undeclared(kernel: Kernel, connection: sa.Connection, some: Some = None) -> Iterable[Found]:
     d = tables.declarations
-    declared = set(connection.scalars(sa.select(d.c.urn).where(d.c.urn != "")))
-    if not declared:
+    declared = set(connection.scalars(sa.select(d.c.urn).where(d.c.urn != "", _among(d.c.urn, some))))
+    if not declared and connection.scalars(sa.select(d.c.urn).where(d.c.urn != "").limit(1)).first() is None:
         return
     adopt = next((domain.load(each.adopt) for each in kernel.domains if each.adopt), None)
-    world = _World(kernel, connection)
+    world = _World(kernel, connection, some)
     for urn, (resource, cell) in world.resources.items():
         if urn in declared or resource.managed_by or resource.type == "aws_account":
             continue
@@ -147,10 +172,11 @@ def _undeclared(kernel: Kernel, connection: sa.Connection) -> Iterable[Found]:
         )
 
 
-def _unowned(kernel: Kernel, connection: sa.Connection) -> Iterable[Found]:
+def _unowned(kernel: Kernel, connection: sa.Connection, some: Some = None) -> Iterable[Found]:
     o = tables.ownership
-    owners = {row.subject: row.owner for row in connection.execute(sa.select(o.c.subject, o.c.owner))}
-    world = _World(kernel, connection)
+    settled = sa.select(o.c.subject, o.c.owner).where(_among(o.c.subject, some))
+    owners = {row.subject: row.owner for row in connection.execute(settled)}
+    world = _World(kernel, connection, some)
     tags = kernel.settings.ownership.tags
     for urn, (resource, cell) in world.resources.items():
         if resource.managed_by == "aws" or owners.get(urn, "") or urn not in owners:
@@ -167,7 +193,7 @@ def _unowned(kernel: Kernel, connection: sa.Connection) -> Iterable[Found]:
 
 
 def _title(kernel: Kernel, type: str) -> str:
-    known = domain.types_of(kernel.domains).get(type)
+    known = domain.type_of(kernel.domains, type)
     return known.title if known is not None else type
 
 
@@ -176,8 +202,44 @@ def _label(kernel: Kernel, resource: Resource) -> str:
 
 
 RULES = (
-    Rule(ATTRIBUTE, "An attribute differs from its declaration", Severity.MEDIUM, _attribute),
-    Rule(GONE, "A declared resource does not exist", Severity.HIGH, _gone),
-    Rule(UNDECLARED, "A resource is not declared", Severity.LOW, _undeclared),
-    Rule(UNOWNED, "A resource has no owner", Severity.MEDIUM, _unowned),
+    Rule(
+        ATTRIBUTE,
+        "An attribute differs from its declaration",
+        Severity.MEDIUM,
+        _attribute,
+        _attribute,
+        theme=THEME,
+        why="What is declared was reviewed. What differs was changed past the review, and the next apply undoes it.",
+        remedy="apply the declaration again, or take the change into it: the finding tells how",
+    ),
+    Rule(
+        GONE,
+        "A declared resource does not exist",
+        Severity.HIGH,
+        _gone,
+        _gone,
+        theme=THEME,
+        why="Something relies on what is declared, and every place that could hold it was observed: it is not there.",
+        remedy="apply the declaration again, or remove it",
+    ),
+    Rule(
+        UNDECLARED,
+        "A resource is not declared",
+        Severity.LOW,
+        _undeclared,
+        _undeclared,
+        theme=THEME,
+        why="Nobody reviewed it, nothing rebuilds it after a loss, and nobody dares to delete it.",
+        remedy="import it into a declaration, or delete it",
+    ),
+    Rule(
+        UNOWNED,
+        "A resource has no owner",
+        Severity.MEDIUM,
+        _unowned,
+        _unowned,
+        theme=THEME,
+        why="When it breaks, costs or leaks there is nobody to ask.",
+        remedy="tag it with its group, or add it to the annotation uwu.dev/owns of an entity",
+    ),
 )

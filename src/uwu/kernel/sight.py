@@ -110,6 +110,7 @@ class Visible:
         r, v, e, f = tables.resources, tables.versions, tables.entities, tables.findings
         o, d, t, c = tables.ownership, tables.declarations, tables.relations, tables.coverage
         p, s, n, y = tables.plans, tables.plan_subjects, tables.notices, tables.entropy_days
+        x = tables.exemptions
         conditions: dict[sa.Table, sa.ColumnElement[bool]] = {
             r: self._resource(r),
             v: self._version(v),
@@ -123,6 +124,10 @@ class Visible:
             s: self.key(s.c.subject),
             n: self._notice(n),
             y: self._entropy(y),
+            x: sa.or_(
+                sa.and_(x.c.subject != "", self.key(x.c.subject)),
+                sa.and_(x.c.subject == "", _true(self.where(None, x.c.account))),
+            ),
         }
         return {table: sa.select(table).where(where).subquery(table.name) for table, where in conditions.items()}
 
@@ -285,7 +290,7 @@ def _read(connection: sa.Connection, queries: tuple[sa.Select[Any, Any], ...]) -
 _LOOKING: ContextVar[tuple[Kernel, Principal] | None] = ContextVar("uwu.looking", default=None)
 _UNSEEN = re.compile(
     r"\b(resources|versions|entities|findings|ownership|declarations|relations|coverage|plans|plan_subjects|notices"
-    r"|entropy_days|search_\w+)\b"
+    r"|entropy_days|exemptions|search_\w+)\b"
 )
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 import boto3
 import botocore.session
@@ -133,6 +134,10 @@ class Recorder:
             ),
         )
 
+        def here(request: Any, **_: Any) -> None:
+            # S3 Control puts the account into the host's name, which is no name of this machine
+            request.url = urlsplit(request.url)._replace(netloc=urlsplit(self._url).netloc).geturl()
+
         def before(params: Mapping[str, Any], context: dict[str, Any], **_: Any) -> None:
             context["uwu.parameters"] = dict(params)
 
@@ -143,6 +148,7 @@ class Recorder:
 
         client.meta.events.register("before-parameter-build.*.*", before)
         client.meta.events.register("after-call.*.*", after)
+        client.meta.events.register("before-sign.s3-control", here)
         return client
 
     @contextmanager

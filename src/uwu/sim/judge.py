@@ -32,6 +32,15 @@ class Drift(msgspec.Struct, frozen=True, kw_only=True):
     expected: tuple[Expected, ...]
 
 
+class Posture(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that is declared and built wrongly, which one rule must find."""
+
+    kind: str
+    """In words: ``database in one zone``."""
+    rule: str
+    subject: str
+
+
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """How the findings stand against the ledger."""
 
@@ -42,6 +51,11 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """Found, and each with the right owner, the right human and the right event."""
     false_findings: int
     """Findings that no drift accounts for."""
+    postures_planted: int
+    postures_found: int
+    """Planted ones, each found by its rule."""
+    postures_false: int
+    """Findings of rules on posture that nothing planted accounts for."""
     missing: list[str]
     wrong: list[str]
     false: list[str]
@@ -51,9 +65,18 @@ def _person(name: str) -> str:
     return name.split("@")[0].lower()
 
 
-def judge(ledger: Sequence[Drift], findings: Sequence[Mapping[str, Any]]) -> Verdict:
-    """``findings``: dicts with rule, subject, path, owner, actor and cause (with event_id)."""
-    by_key = {(f["rule"], f["subject"], f["path"]): f for f in findings}
+DRIFT = "drift."
+"""How the ids of the rules begin that compare with what is declared; the others are on posture."""
+
+
+def judge(ledger: Sequence[Drift], findings: Sequence[Mapping[str, Any]], postures: Sequence[Posture] = ()) -> Verdict:
+    """``findings``: dicts with rule, subject, path, owner, actor and cause (with event_id).
+
+    Those of the drift rules are held against ``ledger``, all others against ``postures``.
+    """
+    by_key = {(f["rule"], f["subject"], f["path"]): f for f in findings if f["rule"].startswith(DRIFT)}
+    told = {(f["rule"], f["subject"]) for f in findings if not f["rule"].startswith(DRIFT)}
+    planted = {(p.rule, p.subject): p for p in postures}
     accounted: set[tuple[str, str, str]] = set()
     missing: list[str] = []
     wrong: list[str] = []
@@ -70,14 +93,19 @@ def judge(ledger: Sequence[Drift], findings: Sequence[Mapping[str, Any]]) -> Ver
         wrong += [f"{drift.kind} on {drift.subject}: {fault}" for fault in faults]
         explained += not faults
     false = [f"{f['rule']} {f['path']} on {f['subject']}" for key, f in by_key.items() if key not in accounted]
+    strange = [f"{rule} on {subject}" for rule, subject in told - planted.keys()]
+    missing += [f"{p.kind}: no {p.rule} on {p.subject}" for key, p in planted.items() if key not in told]
     return Verdict(
         drifts_seeded=len(ledger),
         drifts_found=found,
         drifts_explained=explained,
         false_findings=len(false),
+        postures_planted=len(planted),
+        postures_found=len(planted.keys() & told),
+        postures_false=len(strange),
         missing=missing,
         wrong=wrong,
-        false=sorted(false),
+        false=sorted([*false, *strange]),
     )
 
 

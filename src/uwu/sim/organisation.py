@@ -12,13 +12,14 @@ from typing import Any
 
 import msgspec
 
-from uwu.sim import estate
+from uwu.kernel import urns
+from uwu.sim import estate, postures
 from uwu.sim.cloudtrail import Clock, Recorder
 from uwu.sim.company import HOME_REGION, OUS, Account, Company, Service, found
 from uwu.sim.deploy import Pipeline, allow
 from uwu.sim.drifts import Hands, Made
 from uwu.sim.identities import SSO_SUFFIX, Identities, unrecorded
-from uwu.sim.judge import Drift
+from uwu.sim.judge import Drift, Posture
 from uwu.sim.server import control
 from uwu.sim.terraform import Stack
 
@@ -38,6 +39,7 @@ class Organisation:
     """The organisation that was built, and what only the simulator knows of it."""
 
     ledger: list[Drift]
+    postures: list[Posture]
     estate: Path
     trail: str
     """The trail's s3:// address."""
@@ -89,6 +91,10 @@ class _Builder:
         self.networks: dict[tuple[str, str], tuple[str, list[str]]] = {}
         self.zones: dict[str, tuple[str, str]] = {}
         self.images: dict[str, str] = {}
+        self.postures: list[Posture] = []
+
+    def _planted(self, kind: str, rule: str, subject: str) -> None:
+        self.postures.append(Posture(kind=kind, rule=f"inventory.{rule}", subject=subject))
 
     def build(self) -> Organisation:
         self._seed_moto()
@@ -110,6 +116,7 @@ class _Builder:
         events = self.recorder.deliver(organization, self._put_trail)
         return Organisation(
             ledger=hands.ledger,
+            postures=[*self.postures, *postures.of_changes(hands.ledger)],
             estate=self.estate,
             trail=trail,
             regions=self.company.regions,
@@ -175,6 +182,8 @@ class _Builder:
             for member in self.company.accounts[1:]:
                 attributes = {"id": member.id, "arn": member.arn, "name": member.name, "status": "ACTIVE"}
                 stack.add("aws_organizations_account", "member", attributes, key=member.name)
+            pipeline.trail("organization", self.trail_bucket)
+        self._guard(account, pipeline)
         if account.environment == "production":
             pipeline.cloudformation(f"vendor-agent-{account.name}")
         if account.name == self._security_account():
@@ -194,6 +203,35 @@ class _Builder:
         if account.regions:
             name = f"{account.name}.larkspur.example"
             self.zones[account.id] = (pipeline.zone(name), name)
+
+    def _guard(self, account: Account, pipeline: Pipeline) -> None:
+        """The account's defaults, and what two accounts lack or allow."""
+        plain = account.regions[0] if account.name == postures.OPEN_DEFAULTS else ""
+        block = account.name != postures.NO_BLOCK
+        role = f"arn:aws:iam::{account.id}:role/OrganizationAccountAccessRole"
+        management = account.id == self.company.accounts[0].id
+        given = self._plain("sts").assume_role(RoleArn=role, RoleSessionName="guard")["Credentials"]
+        who = unrecorded("", None if management else given)
+        postures.guard(
+            account.id,
+            account.regions,
+            lambda service, region: self.recorder.client(who, service, region),
+            block=block,
+            plain=plain,
+        )
+        if block:
+            pipeline.account_block()
+        else:
+            settings = urns.own("s3", "account-settings", "settings", account=account.id)
+            self._planted("public buckets allowed", "s3-account-block", settings)
+            policy = pipeline.policy("legacy-admin", allow(["*"], "*"), label="legacy_admin")
+            self._planted("policy for everything", "policy-everything", policy)
+        if plain:
+            settings = urns.own("ec2", "regional-settings", "settings", account=account.id, region=plain)
+            self._planted("volumes plain by default", "ebs-default-encryption", settings)
+            vendor = {"AWS": f"arn:aws:iam::{postures.VENDOR}:root"}
+            audit = pipeline.role("vendor-audit", vendor, label="vendor_audit")
+            self._planted("vendor trusted without a condition", "role-foreign", audit)
 
     def _security_account(self) -> str:
         names = {s.name: s.account for s in self.company.services}
@@ -260,7 +298,11 @@ class _Builder:
             target = pipeline.load_balancer(name, vpc, subnets, app)
             pipeline.certificate(f"{name}.larkspur.example")
         if service.tier == 1:
-            made.databases[name] = pipeline.database(name, data)
+            zones = name != postures.ONE_ZONE
+            made.databases[name] = pipeline.database(name, data, zones=zones)
+            if not zones:
+                database = f"arn:aws:rds:{region}:{account.id}:db:{made.databases[name]}"
+                self._planted("database in one zone", "database-single-zone", database)
             pipeline.address(f"{name}-edge")
         zone, suffix = self.zones[account.id]
         made.records[name] = (zone, pipeline.record(zone, f"{name}.{suffix}", target))
@@ -275,7 +317,15 @@ class _Builder:
             made.volumes.setdefault(name, pipeline.volume(name, index, size=50 + 50 * (index % 3)))
             made.queues.setdefault(name, []).append(pipeline.queue(name, index))
             pipeline.topic(name, index)
-            function = pipeline.function(name, index, role=role, memory=256)
+            old = index == 0 and name == postures.OLD_RUNTIME
+            more = {postures.VARIABLE: "hunter2"} if index == 0 and name == postures.PLAIN_SECRET else {}
+            runtime = postures.RUNTIME if old else "python3.12"
+            function = pipeline.function(name, index, role=role, memory=256, runtime=runtime, more=more)
+            arn = f"arn:aws:lambda:{region}:{account.id}:function:{function}"
+            if old:
+                self._planted("function on an old runtime", "runtime-ended", arn)
+            if more:
+                self._planted("secret in a plain environment", "function-secret-in-plain", arn)
             made.functions.setdefault(name, function)
 
     # ---- what is written down
@@ -323,6 +373,9 @@ def write_home(home: Path, organisation: Organisation) -> None:
                 f"apply_role_name = {quoted(APPLIER)}",
                 f"home_region = {quoted(HOME_REGION)}",
                 f"regions = {quoted(organisation.regions)}",
+                "",
+                "[inventory]",
+                'types = ["core"]',
                 "",
                 "[schedule]",
                 "sync_minutes = 0",

@@ -18,7 +18,7 @@ START_TIMEOUT_SECONDS = 30
 
 # Runs in the child: serves on a free port, says which, and ends when its standard input does.
 _CHILD = """
-import importlib, os, sys, threading
+import importlib, json, os, sys, threading
 
 def end_with_parent():
     sys.stdin.buffer.read()
@@ -48,10 +48,65 @@ def spare_symmetric_keys():
     make = models.generate_private_key
     models.generate_private_key = lambda spec: None if spec == "SYMMETRIC_DEFAULT" else make(spec)
 
+def teach(service):
+    # calls that moto lacks, answered from what it does hold; service is how moto calls it
+    if service == "awslambda":
+        urls = importlib.import_module("moto.awslambda.urls")
+        response = urls.LambdaResponse
+        def list_function_url_configs(self):
+            name = self.path.split("/")[-2]
+            try:
+                held = [self.backend.get_function_url_config(name).to_dict()]
+            except Exception:  # it has none
+                held = []
+            return json.dumps({"FunctionUrlConfigs": held})
+        response.list_function_url_configs = list_function_url_configs
+        path = "{0}/(?P<api_version>[^/]+)/functions/(?P<function_name>[^/]+)/urls/?$"
+        urls.url_paths[path] = response.dispatch
+    if service == "iam":
+        # a root user's MFA is switched on by hand alone: here everyone has done it
+        summary = importlib.import_module("moto.iam.models").AccountSummary
+        summary._account_mfa_enabled = property(lambda self: 1, lambda self, value: None)
+    if service == "wafv2":
+        response = importlib.import_module("moto.wafv2.responses").WAFV2Response
+        def list_resources_for_web_acl(self):
+            acl = json.loads(self.body)["WebACLArn"]
+            found = [resource for acls in self.wafv2_backend.wacls.values() if acls.arn == acl
+                     for resource in acls.associated_resources]
+            return 200, {}, json.dumps({"ResourceArns": found})
+        response.list_resources_for_web_acl = list_resources_for_web_acl
+    if service == "ec2":
+        response = importlib.import_module("moto.ec2.responses").EC2Response
+        result = importlib.import_module("moto.core.responses").ActionResult
+        def describe_options(self):
+            mode = {"InternetGatewayBlockMode": "off", "State": "default-state", "AwsRegion": self.region}
+            options = getattr(self.ec2_backend, "vpc_block_public_access", mode)
+            return result({"VpcBlockPublicAccessOptions": {"AwsAccountId": self.current_account, **options}})
+        def modify_options(self):
+            mode = self._get_param("InternetGatewayBlockMode")
+            state = {"InternetGatewayBlockMode": mode, "State": "update-complete", "AwsRegion": self.region}
+            self.ec2_backend.vpc_block_public_access = state
+            return describe_options(self)
+        def describe_snapshots(self):
+            wanted, filters = self._get_param("SnapshotIds", []), self._filters_from_querystring()
+            found = self.ec2_backend.describe_snapshots(snapshot_ids=wanted, filters=filters)
+            if "all" in self._get_param("RestorableByUserIds", []):
+                found = [snapshot for snapshot in found if "all" in snapshot.create_volume_permission_groups]
+            return result({"Snapshots": found})
+        response.describe_snapshots = describe_snapshots
+        response.describe_vpc_block_public_access_options = describe_options
+        response.modify_vpc_block_public_access_options = modify_options
+        response.describe_vpc_block_public_access_exclusions = lambda self: result({})
+
+def taught(service):
+    teach(service)
+    return create_backend_app(service)
+
 spare_symmetric_keys()
 threading.Thread(target=warm, daemon=True).start()
-server = make_server("127.0.0.1", 0, DomainDispatcherApplication(create_backend_app), threaded=True)
+server = make_server("127.0.0.1", 0, DomainDispatcherApplication(taught), threaded=True)
 os.write(1, f"{server.server_port}\\n".encode())
+os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what moto prints is read by no one and would fill the pipe
 server.serve_forever()
 """
 

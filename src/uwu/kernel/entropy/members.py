@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from uwu.kernel import codec, estate, tables
 from uwu.kernel.entropy.formula import REMEMBERED
 from uwu.kernel.errors import BadInput
-from uwu.kernel.model import FindingStatus
+from uwu.kernel.model import UNRESOLVED
 
 KINDS = ("component", "system")
 """Entities that are a service."""
@@ -126,7 +126,7 @@ def current(connection: sa.Connection) -> dict[str, Member]:
     for urn in connection.scalars(sa.select(d.c.urn).where(d.c.urn != "")):
         if urn not in found:
             found[urn] = Member("", owners.get(urn, ""), services.of(urn, {}))
-    unresolved = sa.select(f.c.subject, f.c.account, f.c.owner).where(f.c.status != FindingStatus.CLOSED.value)
+    unresolved = sa.select(f.c.subject, f.c.account, f.c.owner).where(f.c.status.in_(UNRESOLVED))
     for row in connection.execute(unresolved):
         member = found.get(row.subject)
         if member is None or (row.account and not member.account):

@@ -16,7 +16,7 @@ from uwu.kernel.entropy import days, members
 from uwu.kernel.entropy.formula import AGES_OVER, SCOPES, WEIGHT, scale, weigh, weigh_unseen
 from uwu.kernel.entropy.sums import UNSEEN
 from uwu.kernel.errors import BadInput, NotFound
-from uwu.kernel.model import Finding, FindingStatus
+from uwu.kernel.model import UNRESOLVED, Finding
 
 FINDING, CELL = "finding", "cell"
 _EPOCH, _MICRO = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
@@ -120,7 +120,7 @@ def _findings(connection: sa.Connection, scope: str, key: str, at: datetime) -> 
     micros = sa.type_coerce(f.c.opened_at, sa.BigInteger).label("opened_at")
     opened = f.c.opened_at if connection.dialect.name == "postgresql" else micros
     query = sa.select(f.c.id, f.c.severity, opened, *([f.c.subject] if scope == "service" else []))
-    query = query.where(f.c.status != FindingStatus.CLOSED.value)
+    query = query.where(f.c.status.in_(UNRESOLVED))
     if scope in ("domain", "owner", "account"):
         query = query.where(f.c[scope] == key)
     chosen: Any = connection.execute(query)

@@ -12,7 +12,7 @@ from uwu.kernel import codec, tables
 from uwu.kernel.entropy import members
 from uwu.kernel.entropy.formula import SCOPES, Score, scale, weigh, weigh_unseen
 from uwu.kernel.entropy.members import Members, Place
-from uwu.kernel.model import CellStatus, FindingStatus
+from uwu.kernel.model import UNRESOLVED, CellStatus, FindingStatus
 
 UNSEEN = tuple(s.value for s in CellStatus if s not in (CellStatus.COMPLETE, CellStatus.UNSUPPORTED))
 """Statuses of a cell that leave in the dark what is there."""
@@ -34,7 +34,7 @@ def of(connection: sa.Connection, known: Members, at: datetime) -> list[Score]:
     unseen: defaultdict[Place, int] = defaultdict(int)
     unowned: defaultdict[Place, int] = defaultdict(int)
     fields = (f.c.subject, f.c.severity, f.c.opened_at, f.c.owner, f.c.account, f.c.domain, f.c.status)
-    for row in connection.execute(sa.select(*fields).where(f.c.status != FindingStatus.CLOSED.value)):
+    for row in connection.execute(sa.select(*fields).where(f.c.status.in_(UNRESOLVED))):
         weight = weigh(row.severity, row.opened_at, at)
         services = known.now[row.subject].services if row.subject in known.now else ()
         places = [("all", ""), ("owner", row.owner), ("account", row.account), ("domain", row.domain)]

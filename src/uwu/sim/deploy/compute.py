@@ -140,6 +140,7 @@ class Compute(Deployment):
         self, name: str, index: int, *, image: str, kind: str, subnet: str, groups: list[str], profile: str
     ) -> str:
         ec2, tags = self.aws("ec2"), self.tags(f"{name}-{index}")
+        volume = {"Encrypted": True, "VolumeSize": 8, "DeleteOnTermination": True}
         made = ec2.run_instances(
             ImageId=image,
             InstanceType=kind,
@@ -148,6 +149,8 @@ class Compute(Deployment):
             SubnetId=subnet,
             SecurityGroupIds=groups,
             IamInstanceProfile={"Name": profile},
+            # the account's default, which moto does not apply
+            BlockDeviceMappings=[{"DeviceName": "/dev/sda1", "Ebs": volume}],
             TagSpecifications=spec("instance", tags),
         )["Instances"][0]
         id = made["InstanceId"]
@@ -237,13 +240,13 @@ class Compute(Deployment):
         )
         return made["PublicIp"]
 
-    def function(self, name: str, index: int, *, role: str, memory: int) -> str:
+    def function(self, name: str, index: int, *, role: str, memory: int, runtime: str, more: Mapping[str, str]) -> str:
         client, tags = self.aws("lambda"), self.tags(name)
         full = f"{name}-{('worker', 'api', 'cron', 'hook')[index % 4]}{index // 4 or ''}"
-        variables = {"STAGE": "production", "SERVICE": name}
+        variables = {"STAGE": "production", "SERVICE": name, **more}
         made = client.create_function(
             FunctionName=full,
-            Runtime="python3.12",
+            Runtime=runtime,
             Role=role,
             Handler="app.handler",
             Code={"ZipFile": CODE.getvalue()},
@@ -259,7 +262,7 @@ class Compute(Deployment):
                 "id": full,
                 "arn": made["FunctionArn"],
                 "function_name": full,
-                "runtime": "python3.12",
+                "runtime": runtime,
                 "handler": "app.handler",
                 "role": role,
                 "memory_size": memory,

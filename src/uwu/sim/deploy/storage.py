@@ -35,7 +35,34 @@ class Storage(Deployment):
         self.stack.add("aws_s3_bucket_public_access_block", label, {**part, **dict.fromkeys(switches, True)})
         return name
 
-    def database(self, name: str, group: str) -> str:
+    def account_block(self) -> None:
+        """Tells that the account forbids public buckets; it is set with the account's other defaults."""
+        switches = ("block_public_acls", "block_public_policy", "ignore_public_acls", "restrict_public_buckets")
+        attributes = {"id": self.account, "account_id": self.account, **dict.fromkeys(switches, True)}
+        self.stack.add("aws_s3_account_public_access_block", "this", attributes)
+
+    def trail(self, name: str, bucket: str) -> None:
+        """The trail of the organization: all regions, its files signed."""
+        client, tags = self.aws("cloudtrail"), self.tags(name)
+        flags = {"IsMultiRegionTrail": True, "IsOrganizationTrail": True, "EnableLogFileValidation": True}
+        made = client.create_trail(Name=name, S3BucketName=bucket, TagsList=pairs(tags), **flags)
+        client.start_logging(Name=made["TrailARN"])
+        self.stack.add(
+            "aws_cloudtrail",
+            "organization",
+            {
+                "id": made["TrailARN"],
+                "arn": made["TrailARN"],
+                "name": name,
+                "s3_bucket_name": bucket,
+                "is_multi_region_trail": True,
+                "is_organization_trail": True,
+                "enable_log_file_validation": True,
+                **self._tagged(tags),
+            },
+        )
+
+    def database(self, name: str, group: str, *, zones: bool = True) -> str:
         rds, tags = self.aws("rds"), self.tags(name)
         made = rds.create_db_instance(
             DBInstanceIdentifier=name,
@@ -50,7 +77,7 @@ class Storage(Deployment):
             VpcSecurityGroupIds=[group],
             DeletionProtection=True,
             PubliclyAccessible=False,
-            MultiAZ=True,
+            MultiAZ=zones,
             BackupRetentionPeriod=14,
             Tags=pairs(tags),
         )["DBInstance"]
@@ -73,7 +100,7 @@ class Storage(Deployment):
                 "vpc_security_group_ids": [group],
                 "deletion_protection": True,
                 "publicly_accessible": False,
-                "multi_az": True,
+                "multi_az": zones,
                 "backup_retention_period": 14,
                 **self._tagged(tags),
             },
