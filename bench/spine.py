@@ -91,6 +91,10 @@ def _simulated(report: Report, *, quick: bool) -> None:
     report.bar("drifts_found", told["drifts_found"], at_least=seeded, peer=f"{seeded} seeded")
     report.bar("drifts_explained", told["drifts_explained"], at_least=seeded, peer=f"{seeded} seeded")
     report.bar("false_findings", told["false_findings"], at_most=0)
+    planted = told["postures_planted"]
+    report.bar("postures_planted", planted, at_least=6)
+    report.bar("postures_found", told["postures_found"], at_least=planted, peer=f"{planted} planted")
+    report.bar("postures_false", told["postures_false"], at_most=0)
     report.bar("owned_pct", told["owned_pct"], at_least=99, unit=" %")
     if not quick:
         report.bar("resources_simulated", told["resources"], at_least=600)

@@ -6,7 +6,7 @@ import importlib
 
 from bench.harness import Report
 
-PARTS = ("decoders", "calls", "cells", "throttled", "versions", "event")
+PARTS = ("operations", "decoders", "calls", "cells", "throttled", "versions", "event", "ways")
 
 
 def run(*, quick: bool) -> Report:

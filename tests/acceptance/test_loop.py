@@ -23,7 +23,8 @@ def test_the_demo_finds_and_explains_every_change_and_nothing_else(tmp_path: Pat
     assert told.keys() >= TOLD
     assert (told["accounts"], told["regions"]) == (5, 3)
     assert told["drifts_seeded"] == told["drifts_found"] == told["drifts_explained"] == 14
-    assert told["false_findings"] == 0 and told["owned_pct"] >= 99
+    assert told["false_findings"] == told["postures_false"] == 0 and told["owned_pct"] >= 99
+    assert told["postures_found"] == told["postures_planted"] >= 9
     assert told["resources"] > 150 and told["relations"] > 150 and told["entities"] > 60 and told["events"] > 300
     assert told["seconds"].keys() == {"start", "simulate", "sync", "judge", "total"}
     assert all(seconds > 0 for seconds in told["seconds"].values())
@@ -40,9 +41,10 @@ def test_the_demo_finds_and_explains_every_change_and_nothing_else(tmp_path: Pat
 def test_another_seed_holds_as_well_and_syncing_again_changes_nothing(small: Small, synced: Synced) -> None:
     with synced.kernel.db.read() as connection:
         found = [codec.builtins(finding) for finding in drift.findings(connection, limit=500).items]
-    verdict = judge(small.organisation.ledger, found)
+    verdict = judge(small.organisation.ledger, found, small.organisation.postures)
     assert verdict.drifts_explained == verdict.drifts_seeded == 14, (SEED, verdict.missing, verdict.wrong)
-    assert verdict.false_findings == 0, verdict.false
+    assert verdict.false_findings == verdict.postures_false == 0, verdict.false
+    assert verdict.postures_found == verdict.postures_planted >= 9, verdict
     assert synced.result["ownership"]["owned_pct"] >= 99
     assert {job for job, told in synced.result.items() if told.get("problems")} == set()
 

@@ -12,7 +12,7 @@ from bench import world_at_scale
 from bench.world_at_scale import Size, World
 from sqlalchemy import event
 
-from uwu.app.console import catalog, find, home, lists
+from uwu.app.console import catalog, coverage, find, home, lists
 from uwu.kernel import declared, drift, graph, jobs, migrate, search_index, tables
 from uwu.kernel.db import Database
 from uwu.kernel.domain import installed
@@ -66,7 +66,8 @@ PAGES = {
     "resources": lambda kernel: lists.resources(kernel, {}),
     "resources with a text": lambda kernel: lists.resources(kernel, {"q": "ledger"}),
     "changes": lambda kernel: lists.changes(kernel, {"who": "all"}),
-    "coverage": lambda kernel: lists.coverage(kernel, {"status": "complete"}),
+    "coverage": lambda kernel: coverage.overview(kernel, {}),
+    "cells": lambda kernel: coverage.cells(kernel, {"status": "complete"}),
     "catalog": lambda kernel: catalog.catalog(kernel, {}),
     "search": lambda kernel: find.find(kernel, "prod", palette=False),
 }

@@ -17,7 +17,8 @@ def _findings(kernel: Kernel) -> list[str]:
     with kernel.db.read() as connection:
         found = drift.findings(connection, status="all", limit=100).items
     worst, closed = found[0], next(f for f in found if f.closed_at is not None)
-    return [links.finding(worst.id), links.finding(closed.id)]
+    exempt = next(f for f in found if f.exemption)
+    return [links.finding(each.id) for each in (worst, closed, exempt)]
 
 
 def _plans(kernel: Kernel) -> list[str]:
@@ -38,11 +39,14 @@ SAMPLES: dict[str, Sample] = {
     "/catalog/{key:path}": lambda _: ["/catalog/group:default/payments"],
     "/jobs/{id:str}": lambda _: [links.job(id) for id in (lively.SYNC, "job_inventory", lively.FAILED, lively.RUNNING)],
     "/plans/{id:str}": _plans,
+    "/rules/{key:path}": lambda _: [links.rule(id) for id in ("world.open", "drift.undeclared", "drift.gone")],
+    "/states/{key:path}": lambda _: ["/states/default/payments", "/states/default/payments?before=1&after=2"],
 }
 """Route with a key -> pages of it. A new kind of page gets its row here, its data in tests/app/console/lively.py."""
 
 NO_PAGE = frozenset({
-    "/graph/neighbours", "/graph/beside", "/jobs/{id:str}/events", "/jobs/{id:str}/log", "/plans/{id:str}/events",
+    "/graph/neighbours", "/graph/way", "/graph/beside",
+    "/jobs/{id:str}/events", "/jobs/{id:str}/log", "/plans/{id:str}/events",
     links.SYNC, "/sign-in/start", "/sign-in/callback", "/sign-in/leave",
 })  # fmt: skip
 """Routes that give data or a part of a page, and the steps of signing in at a provider, which has a test of its own."""
@@ -50,12 +54,19 @@ NO_PAGE = frozenset({
 SHAPED = (
     "/findings?severity=critical&group=owner",
     "/findings?severity=low&actor=nobody",
+    "/findings?status=exempt",
+    "/rules?show=exempt",
+    "/rules?show=off",
     "/changes?days=90&who=all",
+    "/diff?since=6d",
+    "/resources?at=1h",
     "/coverage?status=complete",
     "/jobs?status=failed",
     "/jobs?parent=job_inventory",
     "/search?q=ledger",
     links.graph(world.SG_PAYMENTS.urn),
+    links.graph(world.SG_PAYMENTS.urn) + "&way=ledger",
+    links.graph(world.SG_PAYMENTS.urn) + "&at=1d",
     "/nowhere",
 )
 """Pages whose look depends on the query, and one that is not there."""

@@ -14,6 +14,7 @@ from tests.app.asking import ADMIN, NOBODY, person
 from uwu.kernel import actions, authorize, declared, domain, estate, policies
 from uwu.kernel.actions import ACTIONS
 from uwu.kernel.authorize import NotAllowed, SignInNeeded, Target
+from uwu.kernel.estate import reading, roots
 from uwu.kernel.identity import Principal
 from uwu.kernel.model import Entity, Place
 from uwu.kernel.policies import NOTHING, Policies, PolicySet
@@ -352,8 +353,8 @@ spec: {type: team, children: []}
 """
 
 
-def _load(path: Path, accepted: dict[str, str] | None = None) -> estate.Estate:
-    return estate.load([path], domain.kinds_of(domain.installed()), accepted=accepted)
+def _load(path: Path) -> estate.Estate:
+    return estate.load([path], domain.kinds_of(domain.installed()))
 
 
 def test_the_estate_reads_policies_and_says_where_one_is_wrong(tmp_path: Path) -> None:
@@ -363,10 +364,12 @@ def test_the_estate_reads_policies_and_says_where_one_is_wrong(tmp_path: Path) -
     assert found.problems == ()
     assert [e.ref for e in found.entities if e.kind == "Policy"] == ["policy:default/freeze"]
     file.write_text(POLICY % "plans.bless" + GROUP)
-    found = _load(file, {"policy:default/freeze": str(file)})
+    found = _load(file)
     assert [(p.code, p.place) for p in found.problems] == [("policy", f"{file}:13")]
     assert 'Action::"plans.bless"' in found.problems[0].message
-    assert str(file) in found.unread  # so that what was accepted from it stays
+    (root,) = roots.find([file]).roots
+    told = reading.read(str(file), root, domain.kinds_of(domain.installed()))
+    assert told.rejected == ("policy:default/freeze",)  # so that what was accepted of it stays
 
 
 @pytest.mark.parametrize(

@@ -11,18 +11,21 @@ from urllib.parse import SplitResult, urlsplit
 from litestar import Litestar, Response, Router
 from litestar.di import Provide
 
-from uwu.app import console, etags, forwarded, guard, health, idempotency, identify, limits, telemetry
+from uwu.app import console, etags, forwarded, guard, health, idempotency, identify, limits, telemetry, wires
 from uwu.app.api import (
     access,
     audit,
     break_glass,
+    coverage,
     entropy,
     findings,
+    graph,
     notices,
     openapi,
     plans,
     problems,
     rights,
+    rules,
     work,
     world,
 )
@@ -62,9 +65,10 @@ def create_app(kernel: Kernel, *, host: str = "", token: str = "", principal: Pr
     app: App = guard.layer(litestar(kernel, metrics))  # type: ignore[arg-type]
     app = etags.layer(_offering(app))
     app = idempotency.layer(app, kernel.db, MAX_BODY_BYTES)
+    app = wires.layer(app, kernel)
     app = limits.layer(app, kernel.settings.limits, lambda policy: metrics.limited.labels(policy).inc())
     nobody = principal or identify.nobody(kernel.settings, listens)
-    app = identify.layer(app, kernel, server_token=token, otherwise=nobody)
+    app = identify.layer(app, kernel, server_token=token, otherwise=nobody, basic=wires.prefixes(kernel))
     app = _guarded(app, LOOPBACK | hosts)
     app = telemetry.layer(app, metrics)
     plain = not identify.is_loopback(listens) and not http.tls_certificate
@@ -74,11 +78,15 @@ def create_app(kernel: Kernel, *, host: str = "", token: str = "", principal: Pr
 def litestar(kernel: Kernel, metrics: Metrics) -> Litestar:
     """The routes: the API, the console, health."""
     of_domains = [handler for d in kernel.domains if d.routes for handler in domain.load(d.routes)]
+    of_wires = [handler for d in kernel.domains if d.wire_routes for handler in domain.load(d.wire_routes)]
     api = Router(
         API,
         route_handlers=[
             *world.HANDLERS,
+            *coverage.HANDLERS,
+            *graph.HANDLERS,
             *findings.HANDLERS,
+            *rules.HANDLERS,
             *entropy.HANDLERS,
             *work.HANDLERS,
             *audit.HANDLERS,
@@ -93,7 +101,7 @@ def litestar(kernel: Kernel, metrics: Metrics) -> Litestar:
         exception_handlers=problems.HANDLERS,  # type: ignore[arg-type]
     )
     return Litestar(
-        route_handlers=[api, openapi.route(API), *health.routes(metrics), *console.routes(kernel)],
+        route_handlers=[api, openapi.route(API), *health.routes(metrics), *console.routes(kernel), *of_wires],
         dependencies={
             "kernel": Provide(lambda: kernel, sync_to_thread=False),
             "principal": Provide(identify.principal_of, sync_to_thread=False),

@@ -161,7 +161,7 @@ def _measure(session: Session, organisation: Organisation) -> tuple[dict[str, An
         after = page["after"]
         if not after:
             break
-    verdict = judge(organisation.ledger, findings)
+    verdict = judge(organisation.ledger, findings, organisation.postures)
     events = session.post("/query", {"sql": "select count(*) from events"})["rows"][0][0]
     owned = 100.0 * status["owned"] / status["ownable"] if status["ownable"] else 0.0
     told = {
@@ -178,6 +178,9 @@ def _measure(session: Session, organisation: Organisation) -> tuple[dict[str, An
         "drifts_found": verdict.drifts_found,
         "drifts_explained": verdict.drifts_explained,
         "false_findings": verdict.false_findings,
+        "postures_planted": verdict.postures_planted,
+        "postures_found": verdict.postures_found,
+        "postures_false": verdict.postures_false,
         "missing": verdict.missing,
         "wrong": verdict.wrong,
         "false": verdict.false,
@@ -203,7 +206,8 @@ def _worst(session: Session, findings: list[dict[str, Any]]) -> dict[str, Any] |
 
 
 def _holds(verdict: Verdict) -> bool:
-    return verdict.drifts_explained == verdict.drifts_seeded and verdict.false_findings == 0
+    drift = verdict.drifts_explained == verdict.drifts_seeded and verdict.false_findings == 0
+    return drift and verdict.postures_found == verdict.postures_planted and verdict.postures_false == 0
 
 
 def _story(told: dict[str, Any], verdict: Verdict) -> list[Text]:
@@ -217,6 +221,10 @@ def _story(told: dict[str, Any], verdict: Verdict) -> list[Text]:
         Text.assemble(
             (f"{told['drifts_explained']} of {told['drifts_seeded']}", "bold"),
             f" changes made by hand were found and explained; {told['false_findings']} false findings",
+        ),
+        Text.assemble(
+            (f"{told['postures_found']} of {told['postures_planted']}", "bold"),
+            f" things built wrongly were found by rules; {told['postures_false']} false findings",
         ),
     ]
     for name, entries in (("missing", verdict.missing), ("wrong", verdict.wrong), ("false", verdict.false)):

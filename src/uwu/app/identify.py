@@ -7,6 +7,8 @@ database nothing: ``uwu.kernel.identity.resolve`` holds a principal for a few se
 from __future__ import annotations
 
 import asyncio
+import base64
+import binascii
 import getpass
 import hmac
 import ipaddress
@@ -23,9 +25,7 @@ from uwu.kernel.errors import UwuError
 from uwu.kernel.identity import ANONYMOUS, Principal, sessions
 from uwu.kernel.runtime import Kernel
 from uwu.kernel.settings import Settings
-
-PRINCIPAL = "uwu.principal"
-"""Where the front door leaves the principal in the scope of a request; no header can set it."""
+from uwu.kernel.wire import PRINCIPAL
 
 COOKIE, SECURE_COOKIE = "uwu_session", "__Host-uwu"
 """The session's cookie: over HTTPS its prefix lets no other host and no plain page set it (RFC 6265bis, 4.1.3)."""
@@ -66,9 +66,10 @@ def nobody(settings: Settings, host: str) -> Principal:
     return msgspec.structs.replace(ANONYMOUS, roles=("viewer",)) if may == "viewer" else ANONYMOUS
 
 
-def layer(app: App, kernel: Kernel, *, server_token: str, otherwise: Principal) -> App:
+def layer(app: App, kernel: Kernel, *, server_token: str, otherwise: Principal, basic: tuple[str, ...] = ()) -> App:
     """``app``, each request of it with its principal. ``server_token`` is that of whoever holds the home;
-    ``otherwise`` is who shows nothing."""
+    ``otherwise`` is who shows nothing. Below the prefixes ``basic`` a token may be shown as the password of Basic
+    (RFC 7617) too: clients that are not ours know nothing else."""
     expected = server_token.encode()
 
     async def identified(scope: Scope, receive: Receive, send: Send) -> None:
@@ -76,7 +77,7 @@ def layer(app: App, kernel: Kernel, *, server_token: str, otherwise: Principal) 
             await app(scope, receive, send)
             return
         try:
-            principal = await _principal(scope, kernel, expected) or otherwise
+            principal = await _principal(scope, kernel, expected, basic) or otherwise
         except UwuError as error:
             await answer(send, _refusal(error))
             return
@@ -86,10 +87,11 @@ def layer(app: App, kernel: Kernel, *, server_token: str, otherwise: Principal) 
     return identified
 
 
-async def _principal(scope: Scope, kernel: Kernel, server_token: bytes) -> Principal | None:
+async def _principal(scope: Scope, kernel: Kernel, server_token: bytes, basic: tuple[str, ...]) -> Principal | None:
     scheme, _, rest = header(scope, b"authorization").partition(" ")
-    if scheme.lower() == "bearer":
-        shown = rest.strip()
+    password = _password(rest) if scheme.lower() == "basic" and scope["path"].startswith(basic) else None
+    if scheme.lower() == "bearer" or password is not None:
+        shown = rest.strip() if password is None else password
         if server_token and hmac.compare_digest(shown.encode("latin-1"), server_token):
             return local()
         return kernel.identities.known("token", shown) or await asyncio.to_thread(kernel.identities.of_token, shown)
@@ -97,6 +99,15 @@ async def _principal(scope: Scope, kernel: Kernel, server_token: bytes) -> Princ
     if not secret:
         return None
     return kernel.identities.known("session", secret) or await asyncio.to_thread(kernel.identities.of_session, secret)
+
+
+def _password(credentials: str) -> str:
+    """The password of Basic's ``user-id ":" password``; whatever it is called, a token tells whose it is."""
+    try:
+        text = base64.b64decode(credentials.strip(), validate=True).decode("latin-1")
+    except (binascii.Error, ValueError):
+        return ""
+    return text.partition(":")[2]
 
 
 def _refusal(error: UwuError) -> Any:

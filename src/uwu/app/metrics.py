@@ -18,7 +18,7 @@ from prometheus_client.registry import Collector
 from uwu import __version__
 from uwu.kernel import codec, domain, tables
 from uwu.kernel.entropy import WEIGHT
-from uwu.kernel.model import CellStatus
+from uwu.kernel.model import UNRESOLVED, CellStatus
 from uwu.kernel.runtime import Kernel
 
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -143,7 +143,7 @@ def _database(connection: sa.Connection, now: datetime) -> Iterator[Metric]:
     first = sa.select(sa.func.min(j.c.created_at)).where(j.c.parent == "", j.c.status == "queued")
     oldest = connection.execute(first).scalar_one()
     yield _gauge("uwu_job_queue_age_seconds", "How long the oldest queued job waits.", [((), _age(oldest, now))])
-    open_ = _counted(connection, f.c.severity, f.c.status != "closed")
+    open_ = _counted(connection, f.c.severity, f.c.status.in_(UNRESOLVED))
     severities = [severity.value for severity in WEIGHT]
     yield _gauge("uwu_findings", "Unresolved findings, by severity.", _by("severity", open_, severities))
     cells = _counted(connection, c.c.status)

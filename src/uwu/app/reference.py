@@ -1,4 +1,4 @@
-"""Writes ``docs/reference`` from the code: commands, settings, errors, tables, routes."""
+"""Writes ``docs/reference`` from the code: commands, settings, errors, tables, routes, rules."""
 
 from __future__ import annotations
 
@@ -38,6 +38,7 @@ def pages() -> dict[str, str]:
         "errors.md": _errors(),
         "tables.md": _tables(),
         "api.md": _routes(),
+        "rules.md": _rules(),
     }
     return {name: NOTE + text.rstrip() + "\n" for name, text in made.items()}
 
@@ -319,6 +320,45 @@ def _routes() -> str:
         operation = openapi.operation_id(handler)
         lines.append(f"| {route} | `{operation}` | {what} | {given} | {body} | `{handler.opt['action']}` |")
     return "\n".join(lines)
+
+
+# ---- rules
+
+
+def _rules() -> str:
+    from uwu.kernel import domain
+    from uwu.kernel.rules import RULES
+
+    known = [*RULES, *(rule for _, rule in domain.rules_of(domain.installed()))]
+    themes: dict[str, list[domain.Rule]] = {}
+    for rule in known:
+        themes.setdefault(rule.theme, []).append(rule)
+    lines = [
+        "# Rules",
+        "",
+        f"The {len(known)} rules that uwu brings. A rule needs what is observed of the types that it looks at, and",
+        "says of what it could not judge; `docs/rules.md` tells how, and how something is made exempt.",
+    ]
+    for theme, held in themes.items():
+        lines += [
+            "",
+            f"## {theme}",
+            "",
+            "| rule | what it finds, and why that matters | severity | fix | looks at | also asked by |",
+        ]
+        lines.append("|---|---|---|---|---|---|")
+        for rule in held:
+            severity = rule.severity.value + (f"; higher {rule.rises}" if rule.rises else "")
+            types = ", ".join(f"`{type}`" for type in rule.types) or "all"
+            told = f"**{rule.title}.** {rule.why}"
+            cells = (f"`{rule.id}`", told, severity, rule.remedy, types, ", ".join(rule.references))
+            lines.append("| " + " | ".join(map(_cell, cells)) + " |")
+    return "\n".join(lines)
+
+
+def _cell(text: str) -> str:
+    """``text`` as it stands in a table of Markdown."""
+    return text.replace("\n", " ").replace("|", "\\|").replace("<", "&lt;")
 
 
 def main() -> None:

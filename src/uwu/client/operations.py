@@ -13,11 +13,18 @@ if TYPE_CHECKING:
     import uwu.app.api.access
     import uwu.app.api.audit
     import uwu.app.api.break_glass
+    import uwu.app.api.graph
     import uwu.app.api.notices
     import uwu.app.api.plans
     import uwu.app.api.rights
+    import uwu.app.api.rules
     import uwu.app.api.work
     import uwu.app.api.world
+    import uwu.domains.iac.api
+    import uwu.domains.iac.state_diff
+    import uwu.domains.iac.state_store
+    import uwu.domains.inventory.api
+    import uwu.domains.inventory.told
     import uwu.domains.trail.api
     import uwu.domains.trail.changes
     import uwu.kernel.audit.chain
@@ -25,21 +32,30 @@ if TYPE_CHECKING:
     import uwu.kernel.declared
     import uwu.kernel.drift
     import uwu.kernel.effective
+    import uwu.kernel.entity_history
     import uwu.kernel.entropy.days
     import uwu.kernel.entropy.formula
     import uwu.kernel.entropy.parts
+    import uwu.kernel.exemptions
     import uwu.kernel.explain
-    import uwu.kernel.graph
+    import uwu.kernel.exposure
+    import uwu.kernel.graph.diff
+    import uwu.kernel.graph.ledger
+    import uwu.kernel.graph.over_time
+    import uwu.kernel.graph.read
     import uwu.kernel.identity.principals
     import uwu.kernel.identity.sessions
     import uwu.kernel.identity.tokens
     import uwu.kernel.jobs
+    import uwu.kernel.ledger
     import uwu.kernel.model
     import uwu.kernel.notify.deliver
     import uwu.kernel.notify.notices
+    import uwu.kernel.paths
     import uwu.kernel.plans.store
     import uwu.kernel.plans.view
     import uwu.kernel.query
+    import uwu.kernel.rulebook
     import uwu.kernel.schedules
     import uwu.kernel.search
 
@@ -78,6 +94,13 @@ class Operations(ABC):
     ) -> uwu.app.api.access.BootstrapMade:
         """Makes the first admin and shows its token, this once; only for whoever holds the home itself."""
         return self.call("POST", "/access/bootstrap", "uwu.app.api.access:BootstrapMade", body={"again": again})
+
+    def get_assumers(
+        self,
+        subject: str,
+    ) -> uwu.app.api.graph.Assumers:
+        """Who may assume the role ``subject``, by its trust policy and the policies of identities; 404 for no role."""
+        return self.call("GET", "/assumers", "uwu.app.api.graph:Assumers", query={"subject": subject})
 
     def list_audit(
         self,
@@ -239,22 +262,35 @@ class Operations(ABC):
         self,
         *,
         account: str = "",
+        region: str = "",
         type: str = "",
         status: Literal["complete", "denied", "throttled", "unsupported", "failed", "stale", ""] = "",
+        code: str | None = None,
+        run: str = "",
         incomplete: bool = False,
+        holes: bool = False,
+        late: bool = False,
         limit: int = 100,
         after: str = "",
-    ) -> uwu.kernel.graph.Cells:
-        """The coverage ledger: each cell, when it was observed and how it went."""
+    ) -> uwu.kernel.graph.ledger.Cells:
+        """The coverage ledger: each cell, when it was observed, how it went, what it cost and which job wrote it.
+
+        ``holes`` leaves out what AWS does not offer; ``late`` keeps the complete cells whose next look is overdue.
+        """
         return self.call(
             "GET",
             "/coverage",
-            "uwu.kernel.graph:Cells",
+            "uwu.kernel.graph.ledger:Cells",
             query={
                 "account": account or None,
+                "region": region or None,
                 "type": type or None,
                 "status": status or None,
+                "code": code,
+                "run": run or None,
                 "incomplete": incomplete or None,
+                "holes": holes or None,
+                "late": late or None,
                 "limit": limit,
                 "after": after or None,
             },
@@ -264,16 +300,127 @@ class Operations(ABC):
         self,
         *,
         account: str = "",
+        region: str = "",
         type: str = "",
         status: Literal["complete", "denied", "throttled", "unsupported", "failed", "stale", ""] = "",
+        code: str | None = None,
+        run: str = "",
         incomplete: bool = False,
+        holes: bool = False,
+        late: bool = False,
         limit: int = 100,
-    ) -> Iterator[uwu.kernel.graph.Covered]:
+    ) -> Iterator[uwu.kernel.graph.ledger.Covered]:
         """Every item of ``list_coverage``, page by page; ``limit`` is the size of a page."""
         after = ""
         while True:
             page = self.list_coverage(
-                account=account, type=type, status=status, incomplete=incomplete, limit=limit, after=after
+                account=account,
+                region=region,
+                type=type,
+                status=status,
+                code=code,
+                run=run,
+                incomplete=incomplete,
+                holes=holes,
+                late=late,
+                limit=limit,
+                after=after,
+            )
+            yield from page.items
+            after = page.after
+            if not after:
+                return
+
+    def list_coverage_causes(
+        self,
+        *,
+        account: str = "",
+        region: str = "",
+        type: str = "",
+        run: str = "",
+        limit: int = 100,
+        after: str = "",
+    ) -> uwu.kernel.ledger.Causes:
+        """Why cells are not complete: one line for each cause, with the actions that are denied and what to do."""
+        return self.call(
+            "GET",
+            "/coverage/causes",
+            "uwu.kernel.ledger:Causes",
+            query={
+                "account": account or None,
+                "region": region or None,
+                "type": type or None,
+                "run": run or None,
+                "limit": limit,
+                "after": after or None,
+            },
+        )
+
+    def each_coverage_causes(
+        self,
+        *,
+        account: str = "",
+        region: str = "",
+        type: str = "",
+        run: str = "",
+        limit: int = 100,
+    ) -> Iterator[uwu.kernel.ledger.Cause]:
+        """Every item of ``list_coverage_causes``, page by page; ``limit`` is the size of a page."""
+        after = ""
+        while True:
+            page = self.list_coverage_causes(
+                account=account, region=region, type=type, run=run, limit=limit, after=after
+            )
+            yield from page.items
+            after = page.after
+            if not after:
+                return
+
+    def list_coverage_sums(
+        self,
+        *,
+        by: Literal["account", "region", "type", "status", "run"] = "account",
+        account: str = "",
+        region: str = "",
+        type: str = "",
+        run: str = "",
+        limit: int = 100,
+        after: str = "",
+    ) -> uwu.kernel.ledger.Sums:
+        """How each account, region, type, status or run was seen and what that cost, those with the most holes first.
+
+        ``total`` is all that was asked for, on all pages.
+        """
+        return self.call(
+            "GET",
+            "/coverage/sums",
+            "uwu.kernel.ledger:Sums",
+            query={
+                "by": by,
+                "account": account or None,
+                "region": region or None,
+                "type": type or None,
+                "run": run or None,
+                "limit": limit,
+                "after": after or None,
+            },
+        )
+
+    def each_coverage_sums(
+        self,
+        *,
+        by: Literal["account", "region", "type", "status", "run"] = "account",
+        account: str = "",
+        region: str = "",
+        type: str = "",
+        run: str = "",
+        limit: int = 100,
+    ) -> Iterator[uwu.kernel.ledger.Sum]:
+        """Every item of ``list_coverage_sums``, page by page; ``limit`` is the size of a page."""
+        after = ""
+        while True:
+            page = self.list_coverage_sums(
+                by=by, account=account, region=region, type=type, run=run, limit=limit, after=after
             )
             yield from page.items
             after = page.after
@@ -296,6 +443,60 @@ class Operations(ABC):
         ``access-denied`` or ``expired-token`` where it is over.
         """
         return self.call("POST", "/device/token", "uwu.app.api.access:TokenMade", body={"device_code": device_code})
+
+    def get_diff(
+        self,
+        since: str,
+        *,
+        until: str = "now",
+        type: str = "",
+        account: str = "",
+        owner: str | None = None,
+        how: Literal["added", "changed", "removed", ""] = "",
+        limit: int = 50,
+        after: str = "",
+    ) -> uwu.kernel.graph.diff.Diff:
+        """What was added, changed and removed between two times, by urn, each with the events that did it.
+
+        ``since`` and ``until`` are ISO 8601, a day, or so long ago: 3h, 2d. ``owner=`` (empty) asks for the unowned.
+        """
+        return self.call(
+            "GET",
+            "/diff",
+            "uwu.kernel.graph.diff:Diff",
+            query={
+                "since": since,
+                "until": until,
+                "type": type or None,
+                "account": account or None,
+                "owner": owner,
+                "how": how or None,
+                "limit": limit,
+                "after": after or None,
+            },
+        )
+
+    def each_get_diff(
+        self,
+        since: str,
+        *,
+        until: str = "now",
+        type: str = "",
+        account: str = "",
+        owner: str | None = None,
+        how: Literal["added", "changed", "removed", ""] = "",
+        limit: int = 50,
+    ) -> Iterator[uwu.kernel.graph.diff.ResourceChange]:
+        """Every item of ``get_diff``, page by page; ``limit`` is the size of a page."""
+        after = ""
+        while True:
+            page = self.get_diff(
+                since=since, until=until, type=type, account=account, owner=owner, how=how, limit=limit, after=after
+            )
+            yield from page.items
+            after = page.after
+            if not after:
+                return
 
     def list_entities(
         self,
@@ -335,6 +536,36 @@ class Operations(ABC):
     ) -> uwu.app.api.world.EntityView:
         """One entity by its reference or its name, with its relations."""
         return self.call("GET", "/entity", "uwu.app.api.world:EntityView", query={"ref": ref})
+
+    def get_entity_history(
+        self,
+        ref: str,
+        *,
+        limit: int = 50,
+        after: str = "",
+    ) -> uwu.kernel.entity_history.EntityVersions:
+        """What an entity was declared as, newest first, with what changed each time."""
+        return self.call(
+            "GET",
+            "/entity/history",
+            "uwu.kernel.entity_history:EntityVersions",
+            query={"ref": ref, "limit": limit, "after": after or None},
+        )
+
+    def each_get_entity_history(
+        self,
+        ref: str,
+        *,
+        limit: int = 50,
+    ) -> Iterator[uwu.kernel.entity_history.EntityVersion]:
+        """Every item of ``get_entity_history``, page by page; ``limit`` is the size of a page."""
+        after = ""
+        while True:
+            page = self.get_entity_history(ref=ref, limit=limit, after=after)
+            yield from page.items
+            after = page.after
+            if not after:
+                return
 
     def get_entropy(
         self,
@@ -392,17 +623,92 @@ class Operations(ABC):
             if not after:
                 return
 
+    def list_exemptions(
+        self,
+        *,
+        rule: str = "",
+        ended: bool = False,
+        limit: int = 100,
+        after: str = "",
+    ) -> uwu.kernel.exemptions.Exemptions:
+        """The exemptions that hold, the first to end first; with ``ended`` those that have ended too."""
+        return self.call(
+            "GET",
+            "/exemptions",
+            "uwu.kernel.exemptions:Exemptions",
+            query={"rule": rule or None, "ended": ended or None, "limit": limit, "after": after or None},
+        )
+
+    def each_exemptions(
+        self,
+        *,
+        rule: str = "",
+        ended: bool = False,
+        limit: int = 100,
+    ) -> Iterator[uwu.kernel.exemptions.Exemption]:
+        """Every item of ``list_exemptions``, page by page; ``limit`` is the size of a page."""
+        after = ""
+        while True:
+            page = self.list_exemptions(rule=rule, ended=ended, limit=limit, after=after)
+            yield from page.items
+            after = page.after
+            if not after:
+                return
+
+    def add_exemption(
+        self,
+        rule: str,
+        until: str,
+        reason: str,
+        *,
+        subject: str = "",
+        account: str = "",
+    ) -> uwu.kernel.exemptions.Exemption:
+        """Exempts a subject, or all of an account, from a rule until a day. Its findings are hidden at once."""
+        return self.call(
+            "POST",
+            "/exemptions",
+            "uwu.kernel.exemptions:Exemption",
+            body={"rule": rule, "subject": subject, "account": account, "until": until, "reason": reason},
+        )
+
+    def get_exemption(
+        self,
+        id: str,
+    ) -> uwu.kernel.exemptions.Exemption:
+        """One exemption, whether it holds or has ended."""
+        return self.call("GET", f"/exemptions/{quote(id, safe='')}", "uwu.kernel.exemptions:Exemption")
+
+    def end_exemption(
+        self,
+        id: str,
+    ) -> uwu.kernel.exemptions.Exemption:
+        """Ends an exemption before its time: its findings are back at once."""
+        return self.call("POST", f"/exemptions/{quote(id, safe='')}/end", "uwu.kernel.exemptions:Exemption")
+
     def get_explanation(
         self,
         subject: str,
+        *,
+        at: str = "",
     ) -> uwu.kernel.explain.Story:
-        """The whole story of a subject: declared, observed, owned, changed by whom, and what puts it right."""
-        return self.call("GET", "/explain", "uwu.kernel.explain:Story", query={"subject": subject})
+        """The whole story of a subject: declared, observed, owned, changed by whom, and what puts it right.
+
+        ``at`` asks for the story of a past time (ISO 8601, a day, or so long ago: 3h, 2d).
+        """
+        return self.call("GET", "/explain", "uwu.kernel.explain:Story", query={"subject": subject, "at": at or None})
+
+    def get_exposure(
+        self,
+        subject: str,
+    ) -> uwu.kernel.exposure.Exposure:
+        """Whether anyone on the internet reaches ``subject``, by what path and on which ports; 404 for what has none."""
+        return self.call("GET", "/exposure", "uwu.kernel.exposure:Exposure", query={"subject": subject})
 
     def list_findings(
         self,
         *,
-        status: Literal["unresolved", "open", "stale", "closed", "all"] = "unresolved",
+        status: Literal["unresolved", "open", "stale", "closed", "exempt", "all"] = "unresolved",
         severity: Literal["critical", "high", "medium", "low", ""] = "",
         rule: str = "",
         domain: str = "",
@@ -412,10 +718,14 @@ class Operations(ABC):
         actor: str = "",
         subject: str = "",
         text: str = "",
+        at: str = "",
         limit: int = 50,
         after: str = "",
     ) -> uwu.kernel.drift.Findings:
-        """Findings, the most severe first. ``status`` is open, stale, closed, unresolved or all."""
+        """Findings, the most severe first. ``status`` is open, stale, closed, exempt, unresolved or all.
+
+        ``at`` asks for those that were unresolved at a past time (ISO 8601, a day, or so long ago: 3h, 2d).
+        """
         return self.call(
             "GET",
             "/findings",
@@ -431,6 +741,7 @@ class Operations(ABC):
                 "actor": actor or None,
                 "subject": subject or None,
                 "text": text or None,
+                "at": at or None,
                 "limit": limit,
                 "after": after or None,
             },
@@ -439,7 +750,7 @@ class Operations(ABC):
     def each_findings(
         self,
         *,
-        status: Literal["unresolved", "open", "stale", "closed", "all"] = "unresolved",
+        status: Literal["unresolved", "open", "stale", "closed", "exempt", "all"] = "unresolved",
         severity: Literal["critical", "high", "medium", "low", ""] = "",
         rule: str = "",
         domain: str = "",
@@ -449,6 +760,7 @@ class Operations(ABC):
         actor: str = "",
         subject: str = "",
         text: str = "",
+        at: str = "",
         limit: int = 50,
     ) -> Iterator[uwu.kernel.model.Finding]:
         """Every item of ``list_findings``, page by page; ``limit`` is the size of a page."""
@@ -465,6 +777,7 @@ class Operations(ABC):
                 actor=actor,
                 subject=subject,
                 text=text,
+                at=at,
                 limit=limit,
                 after=after,
             )
@@ -486,12 +799,12 @@ class Operations(ABC):
         *,
         limit: int = 50,
         after: str = "",
-    ) -> uwu.kernel.graph.Versions:
+    ) -> uwu.kernel.graph.over_time.Versions:
         """The versions of a resource, newest first."""
         return self.call(
             "GET",
             "/history",
-            "uwu.kernel.graph:Versions",
+            "uwu.kernel.graph.over_time:Versions",
             query={"subject": subject, "limit": limit, "after": after or None},
         )
 
@@ -500,11 +813,231 @@ class Operations(ABC):
         subject: str,
         *,
         limit: int = 50,
-    ) -> Iterator[uwu.kernel.graph.Version]:
+    ) -> Iterator[uwu.kernel.graph.over_time.Version]:
         """Every item of ``get_history``, page by page; ``limit`` is the size of a page."""
         after = ""
         while True:
             page = self.get_history(subject=subject, limit=limit, after=after)
+            yield from page.items
+            after = page.after
+            if not after:
+                return
+
+    def list_states(
+        self,
+        *,
+        namespace: str = "",
+        search: str = "",
+        owner: str = "",
+        locked: Literal["", "yes", "no"] = "",
+        limit: int = 50,
+        after: str = "",
+    ) -> uwu.domains.iac.state_store.StatePage:
+        """The states that are kept, by namespace and name, each with its current version and its lock."""
+        return self.call(
+            "GET",
+            "/iac/states",
+            "uwu.domains.iac.state_store:StatePage",
+            query={
+                "namespace": namespace or None,
+                "search": search or None,
+                "owner": owner or None,
+                "locked": locked or None,
+                "limit": limit,
+                "after": after or None,
+            },
+        )
+
+    def each_states(
+        self,
+        *,
+        namespace: str = "",
+        search: str = "",
+        owner: str = "",
+        locked: Literal["", "yes", "no"] = "",
+        limit: int = 50,
+    ) -> Iterator[uwu.domains.iac.state_store.State]:
+        """Every item of ``list_states``, page by page; ``limit`` is the size of a page."""
+        after = ""
+        while True:
+            page = self.list_states(
+                namespace=namespace, search=search, owner=owner, locked=locked, limit=limit, after=after
+            )
+            yield from page.items
+            after = page.after
+            if not after:
+                return
+
+    def get_state(
+        self,
+        namespace: str,
+        name: str,
+    ) -> uwu.domains.iac.state_store.State:
+        """One state: whose it is, its current version, who holds its lock."""
+        return self.call(
+            "GET",
+            f"/iac/states/{quote(namespace, safe='')}/{quote(name, safe='')}",
+            "uwu.domains.iac.state_store:State",
+        )
+
+    def diff_state(
+        self,
+        namespace: str,
+        name: str,
+        *,
+        old: int = 0,
+        new: int = 0,
+    ) -> uwu.domains.iac.state_diff.StateDiff:
+        """What is different between the versions ``old`` and ``new``, without a secret. Where none is named these are the
+        current one and the one before.
+        """
+        return self.call(
+            "GET",
+            f"/iac/states/{quote(namespace, safe='')}/{quote(name, safe='')}/diff",
+            "uwu.domains.iac.state_diff:StateDiff",
+            query={"old": old or None, "new": new or None},
+        )
+
+    def rollback_state(
+        self,
+        namespace: str,
+        name: str,
+        version: int,
+    ) -> uwu.domains.iac.state_store.Version:
+        """Brings an earlier version back as the newest, with a serial above the current one's."""
+        return self.call(
+            "POST",
+            f"/iac/states/{quote(namespace, safe='')}/{quote(name, safe='')}/rollback",
+            "uwu.domains.iac.state_store:Version",
+            body={"version": version},
+        )
+
+    def unlock_state(
+        self,
+        namespace: str,
+        name: str,
+        *,
+        id: str = "",
+        reason: str = "",
+    ) -> uwu.domains.iac.api.Unlocked:
+        """Takes the lock away from whoever holds it, and tells who that was."""
+        return self.call(
+            "POST",
+            f"/iac/states/{quote(namespace, safe='')}/{quote(name, safe='')}/unlock",
+            "uwu.domains.iac.api:Unlocked",
+            body={"id": id, "reason": reason},
+        )
+
+    def list_state_versions(
+        self,
+        namespace: str,
+        name: str,
+        *,
+        limit: int = 50,
+        after: str = "",
+    ) -> uwu.domains.iac.state_store.VersionPage:
+        """The versions of a state, the newest first."""
+        return self.call(
+            "GET",
+            f"/iac/states/{quote(namespace, safe='')}/{quote(name, safe='')}/versions",
+            "uwu.domains.iac.state_store:VersionPage",
+            query={"limit": limit, "after": after or None},
+        )
+
+    def each_state_versions(
+        self,
+        namespace: str,
+        name: str,
+        *,
+        limit: int = 50,
+    ) -> Iterator[uwu.domains.iac.state_store.Version]:
+        """Every item of ``list_state_versions``, page by page; ``limit`` is the size of a page."""
+        after = ""
+        while True:
+            page = self.list_state_versions(namespace=namespace, name=name, limit=limit, after=after)
+            yield from page.items
+            after = page.after
+            if not after:
+                return
+
+    def list_catalog_operations(
+        self,
+        *,
+        service: str = "",
+        operation: str = "",
+        limit: int = 100,
+        after: str = "",
+    ) -> uwu.domains.inventory.told.OperationPage:
+        """The operations of AWS that list something, as the generated catalog knows them, by service and name; why those
+        that make no type do not; and how many there are of each.
+        """
+        return self.call(
+            "GET",
+            "/inventory/catalog",
+            "uwu.domains.inventory.told:OperationPage",
+            query={"service": service or None, "operation": operation or None, "limit": limit, "after": after or None},
+        )
+
+    def each_catalog_operations(
+        self,
+        *,
+        service: str = "",
+        operation: str = "",
+        limit: int = 100,
+    ) -> Iterator[uwu.domains.inventory.told.OperationRow]:
+        """Every item of ``list_catalog_operations``, page by page; ``limit`` is the size of a page."""
+        after = ""
+        while True:
+            page = self.list_catalog_operations(service=service, operation=operation, limit=limit, after=after)
+            yield from page.items
+            after = page.after
+            if not after:
+                return
+
+    def refresh_resources(
+        self,
+        subjects: list[str],
+    ) -> uwu.domains.inventory.api.Asked:
+        """Reads resources in AWS again, each by itself and whole. The job's result tells the calls and what changed."""
+        return self.call("POST", "/inventory/refresh", "uwu.domains.inventory.api:Asked", body={"subjects": subjects})
+
+    def list_inventory_types(
+        self,
+        *,
+        service: str = "",
+        type: str = "",
+        every: bool = False,
+        limit: int = 100,
+        after: str = "",
+    ) -> uwu.domains.inventory.told.TypePage:
+        """What is collected and by which call, by name. ``type`` is a name or a pattern (``aws_ec2_*``); ``every`` also
+        gives what is known but not collected.
+        """
+        return self.call(
+            "GET",
+            "/inventory/types",
+            "uwu.domains.inventory.told:TypePage",
+            query={
+                "service": service or None,
+                "type": type or None,
+                "every": every or None,
+                "limit": limit,
+                "after": after or None,
+            },
+        )
+
+    def each_inventory_types(
+        self,
+        *,
+        service: str = "",
+        type: str = "",
+        every: bool = False,
+        limit: int = 100,
+    ) -> Iterator[uwu.domains.inventory.told.TypeRow]:
+        """Every item of ``list_inventory_types``, page by page; ``limit`` is the size of a page."""
+        after = ""
+        while True:
+            page = self.list_inventory_types(service=service, type=type, every=every, limit=limit, after=after)
             yield from page.items
             after = page.after
             if not after:
@@ -603,11 +1136,15 @@ class Operations(ABC):
         self,
         subject: str,
         *,
+        at: str = "",
         limit: int = 200,
     ) -> list[uwu.kernel.model.Relation]:
-        """The current relations from and to a resource or an entity."""
+        """The relations from and to a resource or an entity: the current ones, or those that held ``at`` a past time."""
         return self.call(
-            "GET", "/neighbours", "list[uwu.kernel.model:Relation]", query={"subject": subject, "limit": limit}
+            "GET",
+            "/neighbours",
+            "list[uwu.kernel.model:Relation]",
+            query={"subject": subject, "at": at or None, "limit": limit},
         )
 
     def list_notices(
@@ -694,6 +1231,37 @@ class Operations(ABC):
     ) -> uwu.app.api.notices.Retried:
         """Gives failed deliveries their tries again, at once."""
         return self.call("POST", "/notices/retry", "uwu.app.api.notices:Retried", body={"notice": notice})
+
+    def get_paths(
+        self,
+        source: str,
+        target: str,
+        *,
+        kinds: str = "",
+        direction: Literal["out", "in", "any"] = "any",
+        length: int = 8,
+        at: str = "",
+        limit: int = 5,
+    ) -> uwu.kernel.paths.Paths:
+        """The ways from ``source`` to ``target``, shortest first, of at most ``length`` hops.
+
+        ``kinds`` is a list with commas of the relations to follow; ``direction`` follows them forwards (``out``), backwards
+        (``in``) or both ways. ``no`` is proven by complete cells, ``unknown`` says which cells lack. ``at``: as of then.
+        """
+        return self.call(
+            "GET",
+            "/paths",
+            "uwu.kernel.paths:Paths",
+            query={
+                "source": source,
+                "target": target,
+                "kinds": kinds or None,
+                "direction": direction,
+                "length": length,
+                "at": at or None,
+                "limit": limit,
+            },
+        )
 
     def list_planners(
         self,
@@ -920,12 +1488,13 @@ class Operations(ABC):
         sql: str,
         *,
         max_rows: int | None = None,
+        at: str = "",
     ) -> uwu.kernel.query.Result:
         """Answers one SELECT over resources, relations, findings, entities, coverage, ownership and events.
 
         It reads everything: for who sees a part only, it is denied.
         """
-        return self.call("POST", "/query", "uwu.kernel.query:Result", body={"sql": sql, "max_rows": max_rows})
+        return self.call("POST", "/query", "uwu.kernel.query:Result", body={"sql": sql, "max_rows": max_rows, "at": at})
 
     def list_tables(
         self,
@@ -933,12 +1502,41 @@ class Operations(ABC):
         """The tables that a query may name, with their columns."""
         return self.call("GET", "/query/tables", "list[uwu.kernel.query:TableInfo]")
 
+    def get_reach(
+        self,
+        subject: str,
+        *,
+        kinds: str = "",
+        direction: Literal["out", "in", "any"] = "out",
+        length: int = 3,
+        at: str = "",
+        limit: int = 200,
+    ) -> uwu.kernel.paths.Reach:
+        """What can be reached from ``subject`` in at most ``length`` hops, nearest first; parameters as of /paths."""
+        return self.call(
+            "GET",
+            "/reach",
+            "uwu.kernel.paths:Reach",
+            query={
+                "subject": subject,
+                "kinds": kinds or None,
+                "direction": direction,
+                "length": length,
+                "at": at or None,
+                "limit": limit,
+            },
+        )
+
     def get_resource(
         self,
         subject: str,
+        *,
+        at: str = "",
     ) -> uwu.app.api.world.ResourceView:
-        """One resource by ARN, id or name, as it is now."""
-        return self.call("GET", "/resource", "uwu.app.api.world:ResourceView", query={"subject": subject})
+        """One resource by ARN, id or name, as it is now, or as it was ``at`` a past time."""
+        return self.call(
+            "GET", "/resource", "uwu.app.api.world:ResourceView", query={"subject": subject, "at": at or None}
+        )
 
     def list_resources(
         self,
@@ -948,20 +1546,25 @@ class Operations(ABC):
         region: str = "",
         owner: str | None = None,
         text: str = "",
+        at: str = "",
         limit: int = 50,
         after: str = "",
-    ) -> uwu.kernel.graph.Page:
-        """Resources by name. ``owner=`` (empty) asks for the unowned; ``after`` is the ``after`` of the page before."""
+    ) -> uwu.kernel.graph.read.Page:
+        """Resources by name. ``owner=`` (empty) asks for the unowned; ``after`` is the ``after`` of the page before.
+
+        ``at`` asks for those of a past time (ISO 8601, a day, or so long ago: 3h, 2d); owners are today's.
+        """
         return self.call(
             "GET",
             "/resources",
-            "uwu.kernel.graph:Page",
+            "uwu.kernel.graph.read:Page",
             query={
                 "type": type or None,
                 "account": account or None,
                 "region": region or None,
                 "owner": owner,
                 "text": text or None,
+                "at": at or None,
                 "limit": limit,
                 "after": after or None,
             },
@@ -975,13 +1578,14 @@ class Operations(ABC):
         region: str = "",
         owner: str | None = None,
         text: str = "",
+        at: str = "",
         limit: int = 50,
-    ) -> Iterator[uwu.kernel.graph.Observed]:
+    ) -> Iterator[uwu.kernel.graph.read.Observed]:
         """Every item of ``list_resources``, page by page; ``limit`` is the size of a page."""
         after = ""
         while True:
             page = self.list_resources(
-                type=type, account=account, region=region, owner=owner, text=text, limit=limit, after=after
+                type=type, account=account, region=region, owner=owner, text=text, at=at, limit=limit, after=after
             )
             yield from page.items
             after = page.after
@@ -1006,6 +1610,36 @@ class Operations(ABC):
             "uwu.app.api.rights:Rights",
             query={"subject": subject or None, "action": action or None, "who": who or None},
         )
+
+    def list_rules(
+        self,
+        *,
+        limit: int = 100,
+        after: str = "",
+    ) -> uwu.app.api.rules.Rules:
+        """Every rule: what it asks for and why, what it found, and what it could not judge."""
+        return self.call("GET", "/rules", "uwu.app.api.rules:Rules", query={"limit": limit, "after": after or None})
+
+    def each_rules(
+        self,
+        *,
+        limit: int = 100,
+    ) -> Iterator[uwu.kernel.rulebook.Standing]:
+        """Every item of ``list_rules``, page by page; ``limit`` is the size of a page."""
+        after = ""
+        while True:
+            page = self.list_rules(limit=limit, after=after)
+            yield from page.items
+            after = page.after
+            if not after:
+                return
+
+    def get_rule(
+        self,
+        id: str,
+    ) -> uwu.kernel.rulebook.Standing:
+        """One rule."""
+        return self.call("GET", f"/rules/{quote(id, safe='')}", "uwu.kernel.rulebook:Standing")
 
     def list_schedules(
         self,

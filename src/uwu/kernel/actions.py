@@ -45,6 +45,7 @@ ACTIONS = (
     Action("plans.approve", "approve", "approve or reject a plan"),
     Action("plans.apply", "change", "apply an approved plan"),
     Action("plans.force", "admin", "ask for a plan that passes its safety limit"),
+    Action("rules.exempt", "change", "exempt a subject or an account from a rule until a day, or end that"),
     Action("audit.read", "audit", "read, verify and export the audit chain"),
     Action("break-glass.open", "self", "take more rights for a short time, with a reason that everyone sees"),
     Action("break-glass.read", "self", "see who holds break-glass, and why"),

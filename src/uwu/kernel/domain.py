@@ -7,16 +7,19 @@ that the command line starts fast and a broken third-party domain costs only its
 from __future__ import annotations
 
 import importlib
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import IntEnum
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Protocol
 
 from uwu.kernel.actions import Action
-from uwu.kernel.errors import Misconfigured
-from uwu.kernel.model import Change, Declaration, Difference, Evidence, Found, Resource, Severity
+from uwu.kernel.errors import Misconfigured, UwuError
+from uwu.kernel.model import Change, Declaration, Difference, Evidence, Found, Resource, Severity, Unjudged
+
+_log = logging.getLogger("uwu.domains")
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -62,6 +65,12 @@ class ResourceType:
     """``ec2``."""
     icon: str = "box"
     """A lucide icon."""
+    relations: tuple[str, ...] | None = None
+    """The kinds of relations that its resources hold; None where that is not declared: then it may be any."""
+    needs: tuple[str, ...] = ()
+    """Types whose cells must be complete too before its relations are known: those are found by comparing."""
+    once: bool = False
+    """Observed once an account, not once a region."""
 
 
 class Compare(Protocol):
@@ -77,7 +86,43 @@ class Rule:
     id: str
     title: str
     severity: Severity
-    check: Callable[[Kernel, sa.Connection], Iterable[Found]]
+    check: Callable[[Kernel, sa.Connection], Iterable[Found]] | None = None
+    """None for a rule of its domain's ``sweep``."""
+    check_some: Callable[[Kernel, sa.Connection, frozenset[str]], Iterable[Found]] | None = None
+    """What ``check`` yields of these few subjects, by looking at them alone; None for a rule that must see all: then
+    only a sync judges it."""
+    some: bool = False
+    """The sweep can judge it of a few subjects by looking at them alone."""
+    theme: str = ""
+    """What it is about, in a word or two: ``Exposure``."""
+    why: str = ""
+    """Why it is worth waking for, in one sentence."""
+    remedy: str = ""
+    """What puts it right: a command or an attribute, for any subject; a finding tells its own."""
+    references: tuple[str, ...] = ()
+    """Who else asks for it: ``CIS AWS 3.0 1.4``, the page of AWS's documentation by its name."""
+    types: tuple[str, ...] = ()
+    """The types that it looks at: while their cells are not complete it closes nothing of theirs, and says nothing of
+    what was not seen. Empty for all."""
+    rises: str = ""
+    """When it is more severe than in general: ``in production``."""
+
+    @property
+    def of_some(self) -> bool:
+        """Whether it can be judged of a few subjects."""
+        return self.some or self.check_some is not None
+
+
+class Sweep(Protocol):
+    """Judges many rules by one reading of the world.
+
+    ``rules`` are the ids that are asked for; ``some`` the subjects, None for all. It gives the rule's id with what it
+    found or could not judge.
+    """
+
+    def __call__(
+        self, kernel: Kernel, connection: sa.Connection, rules: frozenset[str], some: frozenset[str] | None = None
+    ) -> Iterable[tuple[str, Found | Unjudged]]: ...
 
 
 @dataclass(frozen=True)
@@ -170,6 +215,9 @@ class Domain:
     """What its commands do, in one sentence: ``uwu --help`` shows it."""
     kinds: tuple[EntityKind, ...] = ()
     types: tuple[ResourceType, ...] = ()
+    more_types: str = ""
+    """``module:function`` () -> Mapping[name, ResourceType]: types beside ``types``, too many to make at import: they
+    are asked for when one of them is looked up."""
     compare: Mapping[str, str] = field(default_factory=dict[str, str])
     """Declaring tool's type -> ``module:function`` that is a Compare."""
     remedy: str = ""
@@ -185,20 +233,35 @@ class Domain:
     """Jobs that the workers ask for by themselves."""
     rules: str = ""
     """``module:attribute`` of a tuple of Rule."""
+    sweep: str = ""
+    """``module:function`` that is a Sweep: it judges those of ``rules`` that have no ``check``."""
     planners: tuple[Planner, ...] = ()
     """How what it finds is put right."""
     evidence: str = ""
     """``module:function`` (Kernel, Connection) -> Iterable[Evidence]."""
     changes: str = ""
     """``module:function`` (Kernel) -> ChangeLog."""
+    on_changes: str = ""
+    """``module:function`` (Kernel, Sequence[Change]) -> str: told of the successful writes of the last day, before they
+    are recorded as taken in. It notes what it wants in tables of its own, and gives the job to ask for once they
+    are recorded, or nothing. The same change may come again."""
     tables: str = ""
     """A module whose import puts the domain's tables into ``uwu.kernel.db.metadata``."""
     query_tables: str = ""
     """``module:function`` (Kernel) -> Mapping[name, kernel.query.Source]: more tables of ``uwu query``."""
+    exposure: str = ""
+    """``module:function`` (Kernel, Connection, urn) -> kernel.exposure.Exposure, or None for what it does not judge."""
+    assumers: str = ""
+    """``module:function`` (Kernel, Connection, urn) -> list of kernel.exposure.Assumer, or None for what is no role."""
     actions: tuple[Action, ...] = ()
     """What its routes let one do, beside the actions that the platform has; the names start with the domain's."""
     routes: str = ""
     """``module:attribute``: Litestar route handlers under ``/api/v1``."""
+    wire_routes: str = ""
+    """``module:attribute``: Litestar route handlers at the paths that another tool's own clients ask for."""
+    wire: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Path prefix -> ``module:function`` (Kernel) -> ASGI application: protocols that need no route of the API's kind.
+    One that does not end in a slash is a path by itself. See ``uwu.kernel.wire``."""
     commands: str = ""
     """``module:attribute``: a cyclopts App of the domain's own commands, each giving an Answer."""
     health: str = ""
@@ -299,6 +362,30 @@ def evidence_of(domains: Iterable[Domain], kernel: Kernel, connection: sa.Connec
             yield from load(domain.evidence)(kernel, connection)
 
 
+TOLD = timedelta(days=1)
+"""Changes that are older are told to nobody: what is observed has seen them long since."""
+
+
+def tell_changes(domains: Iterable[Domain], kernel: Kernel, changes: Sequence[Change]) -> list[str]:
+    """Tells every domain that asks for it of ``changes``, and gives the jobs to ask for once they are recorded.
+
+    One domain's error costs only itself, but that of the database is raised: then they are told again.
+    """
+    from sqlalchemy.exc import SQLAlchemyError
+
+    jobs: list[str] = []
+    for domain in domains:
+        if not domain.on_changes or not changes:
+            continue
+        try:
+            jobs.append(load(domain.on_changes)(kernel, changes))
+        except (UwuError, SQLAlchemyError):
+            raise
+        except Exception:  # events must be taken in, whatever a domain makes of them
+            _log.exception("the domain %s could not be told of %d changes", domain.name, len(changes))
+    return [job for job in dict.fromkeys(jobs) if job]
+
+
 def comparers_of(domains: Iterable[Domain]) -> dict[str, tuple[Compare, Domain]]:
     """Declaring tool's type -> how to compare it, and whose it is."""
     return {
@@ -317,6 +404,16 @@ def kinds_of(domains: Iterable[Domain]) -> dict[str, EntityKind]:
 def types_of(domains: Iterable[Domain]) -> dict[str, ResourceType]:
     """Every resource type by its name."""
     return {type.name: type for domain in domains for type in domain.types}
+
+
+def type_of(domains: Iterable[Domain], name: str) -> ResourceType | None:
+    """The resource type called ``name``; None for what no domain knows."""
+    domains = tuple(domains)
+    found = next((type for domain in domains for type in domain.types if type.name == name), None)
+    if found is not None:
+        return found
+    more = (load(domain.more_types)() for domain in domains if domain.more_types)
+    return next((types[name] for types in more if name in types), None)
 
 
 def health_of(domains: Iterable[Domain], kernel: Kernel) -> list[SourceHealth]:

@@ -68,28 +68,31 @@ class Story(msgspec.Struct, frozen=True):
     """Resources that the entity owns; 0 for a resource."""
     sentences: list[Sentence]
     """The whole in at most five sentences."""
+    at: datetime | None = None
+    """The time that it is told of; None for now. Of a past time what was declared and covered is not kept: those are
+    empty; owner and entity are today's."""
 
 
-def explain(kernel: Kernel, subject: str) -> Story:
-    """The story of a resolved subject (see ``subjects.resolve``)."""
+def explain(kernel: Kernel, subject: str, at: datetime | None = None) -> Story:
+    """The story of a resolved subject (see ``subjects.resolve``), as it is or as it was at ``at``."""
     with kernel.db.read() as connection:
-        resource = graph.resource(connection, subject)
+        resource = graph.resource(connection, subject) if at is None else graph.resource_at(connection, subject, at)
         entity = declared.entity(connection, subject) if resource is None else None
-        declarations = declared.declarations(connection, urn=subject) if entity is None else []
-        versions = graph.history(connection, subject, limit=50) if entity is None else []
+        declarations = declared.declarations(connection, urn=subject) if entity is None and at is None else []
+        versions = graph.history(connection, subject, limit=50, at=at) if entity is None else []
         owned = ownership.owner_of(connection, subject)
-        relations = graph.neighbours(connection, subject)
-        found = drift.findings(connection, subject=subject, limit=100).items
+        relations = graph.neighbours(connection, subject, at=at)
+        found = drift.findings(connection, subject=subject, at=at, limit=100).items
         names = graph.account_names(connection)
         cell = resource.cell if resource is not None else found[0].cell if found else ""
-        covered = _covered(connection, cell)
+        covered = _covered(connection, cell) if at is None else None
         owns = _owns(connection, entity) if entity is not None else 0
     log = kernel.change_log
-    changes = log.changes([subject], limit=CHANGES_SHOWN) if log is not None and entity is None else []
+    changes = log.changes([subject], until=at, limit=CHANGES_SHOWN) if log is not None and entity is None else []
     last = versions[0] if versions else None
     shape = resource or last
     type = shape.type if shape is not None else declarations[0].type if declarations else ""
-    known = domain.types_of(kernel.domains).get(type)
+    known = domain.type_of(kernel.domains, type)
     account = shape.account if shape is not None else urns.account_of(subject) or (covered.account if covered else "")
     told = [Told(one, _sentences(kernel, one)) for one in found]
     story = Story(
@@ -112,6 +115,7 @@ def explain(kernel: Kernel, subject: str) -> Story:
         relations=relations,
         owns=owns,
         sentences=[],
+        at=at,
     )
     return msgspec.structs.replace(story, sentences=summary(story))
 
@@ -241,7 +245,13 @@ def _observed(story: Story) -> Sentence | None:
     sources = [Source("coverage", story.coverage.cell, story.coverage.cell)] if story.coverage is not None else []
     at = story.coverage.complete_at if story.coverage is not None else None
     if not story.exists:
-        return Sentence("observed", "It does not exist any more.", sources, at)
+        if story.at is not None and not story.versions:
+            return Sentence("observed", "Nothing is known of it by then.")
+        gone = "It does not exist any more." if story.at is None else "It did not exist then."
+        return Sentence("observed", gone, sources, at)
+    if story.at is not None and not paths:
+        since = max(version.valid_from for version in story.versions)
+        return Sentence("observed", "Observed to exist, as it had been since.", sources, since)
     if paths:
         return Sentence("observed", f"Observed to differ in {', '.join(paths)}.", sources, at)
     if story.declarations:

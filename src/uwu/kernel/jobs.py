@@ -76,6 +76,8 @@ class Job:
     run: Callable[[Run, dict[str, Any]], dict[str, Any]]
     concurrency: int | None = None
     """Runs at the same time in one worker; None for the queue's default."""
+    action: str = ""
+    """What it takes to ask for it where that is more than ``jobs.run``: of ``uwu.kernel.actions``."""
 
 
 class JobRecord(msgspec.Struct, frozen=True, kw_only=True):

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 PARTS = (
     "uwu.kernel.sync",
     "uwu.kernel.cleanup",
+    "uwu.kernel.exemptions",
     "uwu.kernel.audit.checkpoints",
     "uwu.kernel.notify.deliver",
     "uwu.kernel.notify.watch",

@@ -49,9 +49,38 @@ class AwsSettings(Section, frozen=True):
     connect_timeout_seconds: Positive = 5
     read_timeout_seconds: Positive = 30
     max_attempts: Positive = 4
-    """Tries of one call, the first included, with the adaptive retry mode of botocore."""
+    """Tries of one call, the first included; 1 tries nothing again. To be told to slow down costs the fast client time
+    and no attempt."""
+    retry_seconds: Positive = 60
+    """For so long after its first failure one call is tried again by the fast client."""
+    max_answer_mb: Positive = 64
+    """The largest answer of one call that the fast client reads."""
+    client: Literal["fast", "botocore"] = "fast"
+    """What speaks to AWS to observe: ``fast`` reads answers some ten times as fast and takes botocore for what it does
+    not speak; ``botocore`` takes it for all."""
     concurrency: Positive = 8
-    """Shards (account, region, service) observed at the same time by one worker."""
+    """Services of one shard (an account and some of its regions) that are asked at the same time; a worker has as many
+    shards at work as jobs.concurrency says."""
+
+
+class InventorySettings(Section, frozen=True):
+    """What of AWS is observed, and how often."""
+
+    types: tuple[str, ...] = ("curated",)
+    """What is collected: ``core`` (networks, compute, data, identity and what carries traffic), ``curated`` (core and
+    all other types that people have looked at and that cost few calls), ``all`` (every operation of AWS that lists
+    resources: some two thousand calls for each account and region), and names or patterns (``aws_glue_*``)."""
+    exclude: tuple[str, ...] = ()
+    """Names or patterns of types that are not collected all the same."""
+    freshness_minutes: Annotated[int, Meta(ge=0)] = 0
+    """A complete look at a cell (account, region, type) is late after so many minutes, and the next one due; 0 for
+    drift.stale_after_hours."""
+    freshness: dict[str, Positive] = {}
+    """The same for some types, by pattern: ``"aws_iam_*" = 360``. A sync of everything leaves them alone until they are
+    due: what seldom changes, or costs much, is looked at less often."""
+    refresh_calls_per_minute: Positive = 60
+    """Calls that refreshes by event may take of each account in a minute: one a second is a small part of what any
+    service allows. What does not fit is left to the next sync."""
 
 
 class HttpSettings(Section, frozen=True):
@@ -181,11 +210,54 @@ class OwnershipSettings(Section, frozen=True):
     """Tag keys, strongest first; a value names a group, or an entity whose owner is meant."""
 
 
+class CatalogSettings(Section, frozen=True):
+    """What is declared."""
+
+    orphan_days: Positive = 30
+    """How long an entity is kept that no file holds any more: a repository that is away for a while loses nothing."""
+    orphan_percent: Annotated[int, Meta(ge=1, le=100)] = 30
+    """Of ten or more entities of one source at most so many percent are deleted at once without being asked to."""
+
+
 class DriftSettings(Section, frozen=True):
     """When silence becomes a fact of its own."""
 
     stale_after_hours: Positive = 24
     """A finding whose source has not been observed for so long is stale: neither open nor closed is known."""
+
+
+class RulesSettings(Section, frozen=True):
+    """Which rules judge, and from when on what they ask for is late. Days are whole."""
+
+    enabled: tuple[str, ...] = ("*",)
+    """The rules that judge, by id or pattern: ``inventory.*``, ``drift.gone``."""
+    disabled: tuple[str, ...] = ()
+    """Those of them that do not; their findings close."""
+    exemption_max_days: Positive = 366
+    """The longest exemption: what may stay for ever is a rule to disable, which stands in this file."""
+    production: tuple[str, ...] = ("production", "prod", "prd", "live")
+    """The environments in which rules are stricter: of an Account entity's spec.environment, else of the tags
+    ``environment`` or ``env`` of the account or the resource. A pattern may be used."""
+    trusted_accounts: tuple[str, ...] = ()
+    """Accounts outside the organization that its roles may trust: vendors, a former owner."""
+    denied_regions: tuple[str, ...] = ()
+    """Regions in which nothing may be, by pattern, even where they are observed."""
+    key_days: Positive = 90
+    """An access key is to be replaced after so many days (CIS AWS Foundations 3.0, 1.14)."""
+    key_unused_days: Positive = 45
+    """A key or password that nobody used for so long is to go (CIS AWS Foundations 3.0, 1.12)."""
+    secret_days: Positive = 365
+    """A secret without rotation is to be replaced after so many days: longer than people usually stay with a team."""
+    certificate_days: Positive = 30
+    """A certificate is late so long before its end: ACM begins to renew 60 days before, and warns of 45."""
+    unused_days: Positive = 30
+    """Addresses, volumes and security groups that nothing used for so long are waste or a door left open."""
+    stopped_days: Positive = 30
+    """An instance that is stopped for so long is forgotten: its volumes cost, and it misses every patch."""
+    ended_days: Annotated[int, Meta(ge=0)] = 60
+    """A runtime or an engine is told so many days before its support ends: an upgrade takes weeks."""
+    backup_days: Positive = 7
+    """Backups of production databases are kept at least so long: a mistake on a Friday is found on a Monday."""
 
 
 class PlansSettings(Section, frozen=True):
@@ -333,6 +405,26 @@ class AuditSettings(Section, frozen=True):
     """PEM files of public keys whose checkpoints are believed beside the own: those of earlier keys, of other homes."""
 
 
+class IacSettings(Section, frozen=True):
+    """How Terraform states are kept."""
+
+    state_key_file: str = ""
+    """The file of the key that encrypts states at rest: 32 random bytes in base64, relative to the home; empty for
+    ``state.key``, made on first use. Servers of one database need the same."""
+    state_key_env: str = "UWU_STATE_KEY"
+    """The variable that holds the key instead of the file, where it is set."""
+    old_state_key_files: tuple[str, ...] = ()
+    """Files of earlier keys: what they have encrypted is still read; what is written is encrypted with the key."""
+    max_state_mb: Positive = 256
+    """A larger state is refused: real ones of 10,000 resources have some 30 MB, and a whole one is held in memory."""
+    keep_versions: Positive = 200
+    """So many versions of a state are kept in any case."""
+    keep_days: Positive = 90
+    """An older version is deleted so many days after it was written; the current one never is."""
+    upload_minutes: Annotated[int, Meta(ge=1, le=1440)] = 15
+    """How long the address of an upload holds."""
+
+
 class LimitSettings(Section, frozen=True):
     """How much one caller may ask. Counted by each process in its own memory; 0 takes a limit away."""
 
@@ -357,6 +449,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     estate: tuple[str, ...] = ("estate",)
     """Folders or files of declared entities; relative ones are under the home."""
     aws: AwsSettings = AwsSettings()
+    inventory: InventorySettings = InventorySettings()
     jobs: JobsSettings = JobsSettings()
     http: HttpSettings = HttpSettings()
     access: AccessSettings = AccessSettings()
@@ -365,13 +458,16 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     lake: LakeSettings = LakeSettings()
     query: QuerySettings = QuerySettings()
     ownership: OwnershipSettings = OwnershipSettings()
+    catalog: CatalogSettings = CatalogSettings()
     drift: DriftSettings = DriftSettings()
+    rules: RulesSettings = RulesSettings()
     plans: PlansSettings = PlansSettings()
     schedule: ScheduleSettings = ScheduleSettings()
     notify: NotifySettings = NotifySettings()
     telemetry: TelemetrySettings = TelemetrySettings()
     limits: LimitSettings = LimitSettings()
     audit: AuditSettings = AuditSettings()
+    iac: IacSettings = IacSettings()
 
     @property
     def home_path(self) -> Path:
@@ -473,4 +569,7 @@ def _section(kind: Any) -> type[Section] | None:
 def _text(value: str, kind: Any) -> Any:
     if getattr(kind, "__origin__", None) is tuple:
         return [part.strip() for part in value.split(",") if part.strip()]
+    if getattr(kind, "__origin__", None) is dict:
+        pairs = (part.partition("=") for part in value.split(",") if part.strip())
+        return {name.strip(): told.strip() for name, _, told in pairs}
     return value

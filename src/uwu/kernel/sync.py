@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from uwu.kernel import codec, drift, entropy, ownership
@@ -9,6 +10,9 @@ from uwu.kernel.domain import Domain
 from uwu.kernel.errors import BadInput
 from uwu.kernel.jobs import Job, Run
 from uwu.kernel.runtime import Kernel
+
+SCOPE = frozenset({"accounts", "regions", "types"})
+"""How a sync of one domain can be narrowed."""
 
 
 def steps(domains: tuple[Domain, ...], only: str = "") -> list[tuple[str, str]]:
@@ -20,12 +24,30 @@ def steps(domains: tuple[Domain, ...], only: str = "") -> list[tuple[str, str]]:
     return [(name, job) for _, name, job in sorted(planned, key=lambda p: p[0])]
 
 
+def scope(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """What of its domain a sync is asked to read: accounts, regions, types. Its jobs know what that means.
+
+    Raises ``BadInput`` for a scope without a domain and for an argument that a sync does not take.
+    """
+    given = {name: value for name, value in arguments.items() if name != "domain" and value}
+    if unknown := sorted(given.keys() - SCOPE):
+        raise BadInput(
+            f"a sync takes no {unknown[0]!r}", code="sync-scope", hint=f"one of: domain, {', '.join(sorted(SCOPE))}"
+        )
+    if given and not arguments.get("domain"):
+        raise BadInput(
+            "only the sync of one domain can be narrowed", code="sync-scope", hint="uwu sync inventory --account ..."
+        )
+    return given
+
+
 def _sync(run: Run, arguments: dict[str, Any]) -> dict[str, Any]:
     results: dict[str, Any] = {}
     planned = steps(run.kernel.domains, str(arguments.get("domain") or ""))
+    narrowed = scope(arguments)
     for name, job in planned:
         run.progress(name)
-        results[job] = run.fan_out(job, [{}], keys=[job])[0]
+        results[job] = run.fan_out(job, [narrowed], keys=[job])[0]
     run.progress("ownership")
     results["ownership"] = run.step(_settle, run.kernel, name="settle")
     run.progress("drift")

@@ -58,6 +58,11 @@ def iam(kind: str, path_and_name: str, *, account: str, partition: str = "aws") 
     return arn("iam", f"{kind}/{path_and_name.lstrip('/')}", account=account, partition=partition)
 
 
+def iam_root(account: str, *, partition: str = "aws") -> str:
+    """An account as policies name it: all of its principals that its own policies allow it to."""
+    return f"arn:{partition}:iam::{account}:root"
+
+
 def s3_bucket(name: str, *, partition: str = "aws") -> str:
     return f"arn:{partition}:s3:::{name}"
 
@@ -79,7 +84,8 @@ def record_set(zone_id: str, name: str, type: str, *, account: str, set_identifi
 
 
 def canonical(urn: str) -> str:
-    """``urn`` as every reader writes it: no Lambda qualifier, no ``:*`` of log groups, no S3 object key.
+    """``urn`` as every reader writes it: no Lambda qualifier, no ``:*`` of log groups, no S3 object key, Auto Scaling
+    groups by their name.
 
     An STS assumed-role session becomes its session name's role without a path only where the caller asks
     for it through inventory; here it is kept.
@@ -93,6 +99,10 @@ def canonical(urn: str) -> str:
         resource = ":".join(resource.split(":")[:2])
     elif parts.service == "logs" and resource.startswith("log-group:"):
         resource = resource.removesuffix(":*")
+    elif parts.service == "autoscaling" and ":autoScalingGroupName/" in resource:
+        # its instances and its events know the group by its name alone, not by the number in its ARN
+        name = resource.split(":autoScalingGroupName/", 1)[1]
+        return own("autoscaling", "group", name, account=parts.account, region=parts.region)
     elif parts.service == "s3" and not parts.account and "/" in resource:
         resource = resource.split("/", 1)[0]
     return str(msgspec.structs.replace(parts, resource=resource))

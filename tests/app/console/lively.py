@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import sqlalchemy as sa
 
 from tests.app.console import world
 from tests.app.console.world import LEDGER, NOW, ago
 from uwu.app import identify
-from uwu.kernel import codec, drift, tables
+from uwu.domains.iac import state_lock, state_write
+from uwu.domains.iac.actions import ACTIONS
+from uwu.domains.iac.state_lock import Told
+from uwu.domains.iac.state_write import Wanted
+from uwu.kernel import codec, drift, exemptions, tables
 from uwu.kernel.domain import Planner
+from uwu.kernel.errors import Conflict
+from uwu.kernel.identity import Principal
 from uwu.kernel.model import Severity
 from uwu.kernel.notify.notices import Notice, tell
 from uwu.kernel.plans import Action, Plan, PlannedChange, approve
-from uwu.kernel.rules import ATTRIBUTE
+from uwu.kernel.rules import ATTRIBUTE, UNDECLARED
 from uwu.kernel.runtime import Kernel
 from uwu.kernel.settings import Settings
 
@@ -57,7 +65,7 @@ def nothing(*given: Any) -> Any:
 PLANNER = Planner(
     name="close", title="Ingress rules", plan=f"{HERE}:plan", apply=f"{HERE}:nothing", observe=f"{HERE}:nothing"
 )
-DOMAIN = dataclasses.replace(world.WORLD, planners=(PLANNER,))
+DOMAIN = dataclasses.replace(world.WORLD, planners=(PLANNER,), actions=ACTIONS)
 
 
 def open_kernel(home: Any) -> Kernel:
@@ -84,6 +92,59 @@ def enliven(kernel: Kernel) -> None:
         told = Notice("finding.opened", "f_1", "group:default/payments", Severity.HIGH.value, f"Opened {world.HOSTILE}")
         tell(connection, told)
     approve.ask(kernel, identify.local(), planner="close", request={}, reason="Ledger is open")
+    keep_states(kernel)
+    keep_exemptions(kernel)
+
+
+def keep_exemptions(kernel: Kernel) -> None:
+    """A resource and an account that are exempt, and what a rule could not judge."""
+    local = identify.local()
+    for what, rule, days in (({"subject": world.STRAY.urn}, "drift.*", 12), ({"account": world.WEB}, UNDECLARED, 40)):
+        until = codec.now() + timedelta(days=days)
+        exemptions.exempt(kernel, local, rule=rule, until=until, reason=f"It moves out {world.HOSTILE}", **what)
+    named = [world.EVIL.urn, world.RECEIPTS.urn]
+    reasons = [
+        {"why": "Policy was not observed", "type": world.QUEUE, "count": 14, "subjects": named},
+        {"why": f"{world.HOSTILE} was not observed", "type": world.BUCKET, "count": 1, "subjects": named[1:]},
+    ]
+    j = tables.judgements
+    with kernel.db.write() as connection:
+        connection.execute(j.update().where(j.c.rule == "world.open").values(unjudged=15, reasons=reasons))
+
+
+def keep_states(kernel: Kernel) -> None:
+    """A state with a past and a lock, one that is free, and a write that was refused."""
+    ci = Principal(ref="service:default/ci", name="ci", kind="service", via="token")
+    secret = {"type": "get_attr", "value": "password"}
+
+    def state(serial: int, size: str, *more: str) -> bytes:
+        made = [
+            {
+                "mode": "managed",
+                "type": "aws_db_instance",
+                "name": name,
+                "provider": "aws",
+                "instances": [
+                    {
+                        "attributes": {"id": name, "instance_class": size, "password": f"hunter2-{size}"},
+                        "sensitive_attributes": [[secret]],
+                    }
+                ],
+            }
+            for name in ("ledger", *more)
+        ]
+        outputs = {"endpoint": {"value": f"ledger.{size}.example", "type": "string"}}
+        whole = {"version": 4, "terraform_version": "1.11.4", "serial": serial, "lineage": "8f0c-22"}
+        return codec.encode({**whole, "outputs": outputs, "resources": made})
+
+    payments = Wanted(namespace="default", name="payments", via="http", operation="OperationTypeApply")
+    for serial, (size, *more) in enumerate((("small",), ("large", "audit", world.HOSTILE), ("large", "audit")), 1):
+        state_write.write(kernel, ci, payments, state(serial, size, *more))
+    with contextlib.suppress(Conflict):
+        state_write.write(kernel, ci, payments, state(1, "tiny"))
+    state_write.write(kernel, ci, msgspec.structs.replace(payments, name="network"), state(4, "small"))
+    held = Told(id="4f6b", who=f"mira@laptop {world.HOSTILE}", operation="OperationTypeApply", version="1.11.4")
+    state_lock.lock(kernel, ci, "default/payments", held)
 
 
 def _user() -> str:

@@ -308,7 +308,7 @@ def test_an_error_is_a_page_that_tells_no_secret(filled: Kernel, monkeypatch: py
     def broken(*args: object, **kwargs: object) -> None:
         raise RuntimeError("password=hunter2")
 
-    monkeypatch.setattr("uwu.app.console.lists.coverage", broken)
+    monkeypatch.setattr("uwu.app.console.coverage.overview", broken)
     with client_of(filled, raises=False) as client:
         page = read(client, "/coverage", status=500)
         assert "This page could not be made" in page.text

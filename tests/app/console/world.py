@@ -336,7 +336,19 @@ def _open(kernel: Kernel, connection: Any) -> Iterable[Found]:
                 )
 
 
-RULES = (Rule("world.open", "A port is open to the internet", Severity.CRITICAL, _open),)
+RULES = (
+    Rule(
+        "world.open",
+        "A port is open to the internet",
+        Severity.CRITICAL,
+        _open,
+        theme="Exposure",
+        why="Whoever scans the internet finds it within minutes, and tries every password that ever leaked.",
+        remedy="aws ec2 revoke-security-group-ingress --group-id ID --protocol tcp --port 5432 --cidr 0.0.0.0/0",
+        references=("CIS AWS 3.0 5.2", "Security Hub EC2.13"),
+        types=(SG, INSTANCE),
+    ),
+)
 
 WORLD = Domain(
     name="world",

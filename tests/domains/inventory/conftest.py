@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ from tests.domains.inventory import world
 from tests.domains.inventory.world import AccountWorld, FaultProxy, OrganizationWorld
 from uwu.kernel import domain
 from uwu.kernel.runtime import Kernel
-from uwu.kernel.settings import AwsSettings, Settings
+from uwu.kernel.settings import AwsSettings, InventorySettings, Settings
 
 if TYPE_CHECKING:
     from uwu.sim.server import MotoServer
@@ -52,7 +52,13 @@ def open_kernel(
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
     opened: list[Kernel] = []
 
-    def make(account: AccountWorld | None, url: str = "", database_url: str = "", **settings: Any) -> Kernel:
+    def make(
+        account: AccountWorld | None,
+        url: str = "",
+        database_url: str = "",
+        types: Sequence[str] = ("core",),
+        **settings: Any,
+    ) -> Kernel:
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
             monkeypatch.delenv(name, raising=False)
         for name, value in (account.keys if account is not None else {}).items():
@@ -62,7 +68,9 @@ def open_kernel(
         shutil.copy(sqlite_template, home / "state.db")
         chosen = {"home_region": world.REGION, "regions": (world.REGION,), "max_attempts": 1, **settings}
         aws = AwsSettings(endpoint_url=url or aws_server.url, **chosen)
-        kernel = Kernel(Settings(home=str(home), database_url=database_url, aws=aws), domain.installed())
+        inventory = InventorySettings(types=tuple(types))
+        settings_ = Settings(home=str(home), database_url=database_url, aws=aws, inventory=inventory)
+        kernel = Kernel(settings_, domain.installed())
         opened.append(kernel)
         return kernel
 

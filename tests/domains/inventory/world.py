@@ -319,9 +319,8 @@ def organization(url: str) -> OrganizationWorld:
 class InlineRun:
     """The Run of a job, in this process and without durability; results pass through JSON as the real one's do."""
 
-    id = "inline"
-
     def __init__(self, kernel: Kernel) -> None:
+        self.id = codec.new_id("inline")
         self.kernel = kernel
         self.lines: list[str] = []
 
@@ -442,7 +441,8 @@ def _request(handler: BaseHTTPRequestHandler, body: str) -> Request:
 def _fault_body(fault: Fault, request: Request, content_type: str) -> tuple[str, bytes]:
     if fault.plain:
         return "text/html", fault.plain.encode()
-    if "json" in content_type or request.service == "lambda":
+    xml = "Action=" in request.body or request.service in {"s3", "route53", "cloudfront"}
+    if "json" in content_type or not xml:
         return "application/x-amz-json-1.1", json.dumps({"__type": fault.code, "message": fault.message}).encode()
     error = f"<Error><Code>{fault.code}</Code><Message>{fault.message}</Message></Error>"
     if request.service == "ec2":

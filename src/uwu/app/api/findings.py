@@ -10,12 +10,12 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery
 
 from uwu.app.api.world import READ
-from uwu.kernel import codec, drift, subjects
+from uwu.kernel import codec, drift, moments, subjects
 from uwu.kernel.drift import Findings
 from uwu.kernel.model import Change, Finding
 from uwu.kernel.runtime import Kernel
 
-Status = Literal["unresolved", "open", "stale", "closed", "all"]
+Status = Literal["unresolved", "open", "stale", "closed", "exempt", "all"]
 
 
 @get("/findings", sync_to_thread=True, opt=READ)
@@ -31,10 +31,14 @@ def list_findings(
     actor: FromQuery[str] = "",
     subject: FromQuery[str] = "",
     text: FromQuery[str] = "",
+    at: FromQuery[str] = "",
     limit: FromQuery[int] = 50,
     after: FromQuery[str] = "",
 ) -> Findings:
-    """Findings, the most severe first. ``status`` is open, stale, closed, unresolved or all."""
+    """Findings, the most severe first. ``status`` is open, stale, closed, exempt, unresolved or all.
+
+    ``at`` asks for those that were unresolved at a past time (ISO 8601, a day, or so long ago: 3h, 2d).
+    """
     with kernel.db.read() as connection:
         return drift.findings(
             connection,
@@ -48,6 +52,7 @@ def list_findings(
             actor=actor,
             subject=subjects.resolve(connection, subject) if subject else "",
             text=text,
+            at=moments.parse(at) if at else None,
             limit=limit,
             after=after,
         )

@@ -177,7 +177,9 @@ once, and the same answer is given for 24 hours. Every answer carries `X-Request
 
 _TAGS = {
     "world": "What is: resources, entities, coverage, search, the story of anything.",
+    "graph": "Ways: between two subjects, from the internet, into a role.",
     "findings": "What is not as it should be: findings, changes.",
+    "rules": "What is judged, why, what could not be, and what is exempt.",
     "entropy": "How far it is from declared: one number a scope, its rows and its days.",
     "work": "What is done: status, jobs, queries.",
     "audit": "What was done: the audit chain, its verification, its checkpoints, its export.",
@@ -235,7 +237,7 @@ def _operation(method: str, handler: HTTPRouteHandler, schemas: Schemas) -> dict
 
 def _refusals(method: str, handler: HTTPRouteHandler, taken: Inputs) -> list[int]:
     found = {400, 401, 403, 421, 429, 500, 503, *handler.opt.get("problems", ())}
-    if taken.path or {"subject", "ref", "finding"} & set(taken.query) or taken.body is not None:
+    if taken.path or {"subject", "ref", "finding", "target"} & set(taken.query) or taken.body is not None:
         found.add(404)
     if method in WRITES:
         found |= {404, 409, 413, 415, 422, 507}

@@ -19,7 +19,7 @@ from msgspec import Meta
 
 from uwu import __version__
 from uwu.app.api.world import READ
-from uwu.kernel import audit, authorize, codec, domain, drift, jobs, ownership, query, sight, tables
+from uwu.kernel import audit, authorize, codec, domain, drift, jobs, moments, ownership, query, sight, tables
 from uwu.kernel.domain import SourceHealth
 from uwu.kernel.errors import BadInput
 from uwu.kernel.identity import Principal
@@ -27,7 +27,7 @@ from uwu.kernel.jobs import JobPage, JobRecord, LogLine
 from uwu.kernel.model import CellStatus
 from uwu.kernel.query import Result, TableInfo
 from uwu.kernel.runtime import Kernel
-from uwu.kernel.sync import steps
+from uwu.kernel.sync import scope, steps
 
 RUN = {"action": "jobs.run"}
 QUERY = {"action": "query.run"}
@@ -81,6 +81,8 @@ class Question(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     sql: str
     max_rows: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None
+    at: str = ""
+    """A past time, of which tables are read: ISO 8601, a day, or so long ago (3h, 2d); empty for now."""
 
 
 @get("/status", sync_to_thread=True, opt=READ)
@@ -138,11 +140,15 @@ def ask_for_job(
     kernel: NamedDependency[Kernel], principal: NamedDependency[Principal], data: JSONBody[Asked]
 ) -> Accepted:
     """Asks for a job: ``sync`` ({"domain": "inventory"} for one), or a job of a domain."""
-    known = {"sync", *domain.jobs_of(kernel.domains)}
+    of_domains = domain.jobs_of(kernel.domains)
+    known = {"sync", *of_domains}
     if data.name not in known:
         raise BadInput(f"there is no job {data.name!r}", code="job-unknown", hint=f"one of: {', '.join(sorted(known))}")
+    if data.name in of_domains and of_domains[data.name].action:
+        authorize.require(kernel, principal, of_domains[data.name].action)
     if data.name == "sync":
         steps(kernel.domains, str(data.arguments.get("domain") or ""))
+        scope(data.arguments)
     key = jobs.key_of(data.name, data.arguments)
     id = kernel.jobs.enqueue(data.name, data.arguments, requested_by=principal.ref, key=key)
     with kernel.db.write() as connection:
@@ -220,7 +226,8 @@ def _query(kernel: Kernel, principal: Principal, asked: Question) -> Result:
         if table in OF_TABLE:
             authorize.require(kernel, principal, OF_TABLE[table])
 
-    return query.run(kernel, asked.sql, max_rows=asked.max_rows, check=check)
+    at = moments.parse(asked.at) if asked.at else None
+    return query.run(kernel, asked.sql, at=at, max_rows=asked.max_rows, check=check)
 
 
 @get("/query/tables", sync_to_thread=True, opt=READ)

@@ -1,7 +1,8 @@
-"""What is: resources, entities, coverage, search, and the story of anything."""
+"""What is: resources, entities, search, and the story of anything."""
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any, Literal
 
 import msgspec
@@ -10,11 +11,24 @@ from litestar import get
 from litestar.di import NamedDependency
 from litestar.params import FromQuery
 
-from uwu.kernel import declared, explain, graph, ownership, search, subjects, tables
+from uwu.kernel import (
+    codec,
+    declared,
+    differences,
+    entity_history,
+    explain,
+    graph,
+    moments,
+    ownership,
+    search,
+    subjects,
+    tables,
+)
 from uwu.kernel.declared import Entities
+from uwu.kernel.entity_history import EntityVersions
 from uwu.kernel.errors import BadInput, NotFound
 from uwu.kernel.explain import Story
-from uwu.kernel.graph import Cells, Observed, Page, Versions
+from uwu.kernel.graph import Diff, Observed, Page, Versions
 from uwu.kernel.model import Entity, Relation
 from uwu.kernel.ownership import Owned
 from uwu.kernel.runtime import Kernel
@@ -48,21 +62,23 @@ def list_resources(
     region: FromQuery[str] = "",
     owner: FromQuery[str | None] = None,
     text: FromQuery[str] = "",
+    at: FromQuery[str] = "",
     limit: FromQuery[int] = 50,
     after: FromQuery[str] = "",
 ) -> Page:
-    """Resources by name. ``owner=`` (empty) asks for the unowned; ``after`` is the ``after`` of the page before."""
+    """Resources by name. ``owner=`` (empty) asks for the unowned; ``after`` is the ``after`` of the page before.
+
+    ``at`` asks for those of a past time (ISO 8601, a day, or so long ago: 3h, 2d); owners are today's.
+    """
+    filters: dict[str, Any] = {"type": type, "account": account, "region": region, "owner": owner, "text": text}
     with kernel.db.read() as connection:
-        return graph.find(
-            connection,
-            type=type,
-            account=account,
-            region=region,
-            owner=owner,
-            text=text,
-            limit=limit,
-            after=after,
-        )
+        if at:
+            return graph.find_at(connection, moments.parse(at), **filters, limit=limit, after=after)
+        return graph.find(connection, **filters, limit=limit, after=after)
+
+
+def _at(text: str) -> datetime | None:
+    return moments.parse(text) if text else None
 
 
 def _subject(kernel: Kernel, text: str) -> str:
@@ -71,17 +87,18 @@ def _subject(kernel: Kernel, text: str) -> str:
 
 
 @get("/resource", sync_to_thread=True, opt=READ)
-def get_resource(kernel: NamedDependency[Kernel], subject: FromQuery[str]) -> ResourceView:
-    """One resource by ARN, id or name, as it is now."""
-    urn = _subject(kernel, subject)
+def get_resource(kernel: NamedDependency[Kernel], subject: FromQuery[str], at: FromQuery[str] = "") -> ResourceView:
+    """One resource by ARN, id or name, as it is now, or as it was ``at`` a past time."""
+    urn, then = _subject(kernel, subject), _at(at)
     with kernel.db.read() as connection:
-        found = graph.resource(connection, urn)
+        found = graph.resource(connection, urn) if then is None else graph.resource_at(connection, urn, then)
         if found is None:
-            raise NotFound(f"{urn} is not observed now", hint="uwu explain tells what is known of it")
+            when = "now" if then is None else f"as of {codec.iso(then)}"
+            raise NotFound(f"{urn} is not observed {when}", hint="uwu explain tells what is known of it")
         return ResourceView(
             resource=found,
             ownership=ownership.owner_of(connection, urn),
-            relations=graph.neighbours(connection, urn),
+            relations=graph.neighbours(connection, urn, at=then),
         )
 
 
@@ -97,18 +114,54 @@ def get_history(
 
 @get("/neighbours", sync_to_thread=True, opt=READ)
 def get_neighbours(
-    kernel: NamedDependency[Kernel], subject: FromQuery[str], limit: FromQuery[int] = 200
+    kernel: NamedDependency[Kernel],
+    subject: FromQuery[str],
+    at: FromQuery[str] = "",
+    limit: FromQuery[int] = 200,
 ) -> list[Relation]:
-    """The current relations from and to a resource or an entity."""
-    key = _subject(kernel, subject)
+    """The relations from and to a resource or an entity: the current ones, or those that held ``at`` a past time."""
+    key, then = _subject(kernel, subject), _at(at)
     with kernel.db.read() as connection:
-        return graph.neighbours(connection, key, limit=limit)
+        return graph.neighbours(connection, key, at=then, limit=limit)
 
 
 @get("/explain", sync_to_thread=True, opt=READ)
-def get_explanation(kernel: NamedDependency[Kernel], subject: FromQuery[str]) -> Story:
-    """The whole story of a subject: declared, observed, owned, changed by whom, and what puts it right."""
-    return explain.explain(kernel, _subject(kernel, subject))
+def get_explanation(kernel: NamedDependency[Kernel], subject: FromQuery[str], at: FromQuery[str] = "") -> Story:
+    """The whole story of a subject: declared, observed, owned, changed by whom, and what puts it right.
+
+    ``at`` asks for the story of a past time (ISO 8601, a day, or so long ago: 3h, 2d).
+    """
+    return explain.explain(kernel, _subject(kernel, subject), _at(at))
+
+
+@get("/diff", sync_to_thread=True, opt=READ)
+def get_diff(
+    kernel: NamedDependency[Kernel],
+    since: FromQuery[str],
+    until: FromQuery[str] = "now",
+    type: FromQuery[str] = "",
+    account: FromQuery[str] = "",
+    owner: FromQuery[str | None] = None,
+    how: FromQuery[Literal["added", "changed", "removed", ""]] = "",
+    limit: FromQuery[int] = 50,
+    after: FromQuery[str] = "",
+) -> Diff:
+    """What was added, changed and removed between two times, by urn, each with the events that did it.
+
+    ``since`` and ``until`` are ISO 8601, a day, or so long ago: 3h, 2d. ``owner=`` (empty) asks for the unowned.
+    """
+    now = codec.now()
+    return differences.between(
+        kernel,
+        moments.parse(since, place="since", now=now),
+        moments.parse(until, place="until", now=now),
+        type=type,
+        account=account,
+        owner=owner,
+        how=how,
+        limit=limit,
+        after=after,
+    )
 
 
 @get("/entities", sync_to_thread=True, opt=READ)
@@ -156,27 +209,15 @@ def get_entity(kernel: NamedDependency[Kernel], ref: FromQuery[str]) -> EntityVi
         )
 
 
-@get("/coverage", sync_to_thread=True, opt=READ)
-def list_coverage(
-    kernel: NamedDependency[Kernel],
-    account: FromQuery[str] = "",
-    type: FromQuery[str] = "",
-    status: FromQuery[Literal["complete", "denied", "throttled", "unsupported", "failed", "stale", ""]] = "",
-    incomplete: FromQuery[bool] = False,
-    limit: FromQuery[int] = 100,
-    after: FromQuery[str] = "",
-) -> Cells:
-    """The coverage ledger: each cell, when it was observed and how it went."""
+@get("/entity/history", sync_to_thread=True, opt=READ)
+def get_entity_history(
+    kernel: NamedDependency[Kernel], ref: FromQuery[str], limit: FromQuery[int] = 50, after: FromQuery[str] = ""
+) -> EntityVersions:
+    """What an entity was declared as, newest first, with what changed each time."""
     with kernel.db.read() as connection:
-        return graph.cells(
-            connection,
-            account=account,
-            type=type,
-            status=status,
-            incomplete=incomplete,
-            limit=limit,
-            after=after,
-        )
+        found = _named(connection, ref)
+        named = found.ref if found is not None else subjects.resolve(connection, ref)
+        return entity_history.versions(connection, named, limit=limit, after=after)
 
 
 @get("/search", sync_to_thread=True, opt=READ)
@@ -192,8 +233,9 @@ HANDLERS: list[Any] = [
     get_history,
     get_neighbours,
     get_explanation,
+    get_diff,
     list_entities,
     get_entity,
-    list_coverage,
+    get_entity_history,
     get_search,
 ]

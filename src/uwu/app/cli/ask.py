@@ -19,16 +19,20 @@ NAMES_SHOWN = 6
 DIFFERS = " is not as declared"
 
 
-def explain(subject: str, *, client: Here) -> Answer:
+def explain(subject: str, *, at: str | None = None, client: Here) -> Answer:
     """Tell the whole story of a resource or an entity.
 
     Parameters
     ----------
     subject
         An ARN, an id such as sg-0b3f9a41d27c8e650, a name, a state address, a finding, or kind:namespace/name.
+    at
+        As it was at a past time: 2026-11-20T09:12:00Z, 2026-11-20, or so long ago: 3h, 2d.
     """
-    story = client.get("/explain", subject=subject)
+    story = client.get("/explain", subject=subject, at=at)
     parts: list[Any] = [_headline(story), Text(story["subject"], style="dim"), Text()]
+    if story["at"]:
+        parts[1] = Text.assemble((story["subject"], "dim"), f"  as of {look.when(story['at'])}")
     for sentence in story["sentences"]:
         parts += _sentence(sentence)
     findings = story["findings"]
@@ -103,7 +107,7 @@ def _headline(story: dict[str, Any]) -> Text:
     where = [story["account_name"] or story["account"], story["region"]]
     text.append("  " + " ".join(part for part in where if part), style="dim")
     if not story["exists"] and story["entity"] is None:
-        text.append("  gone", style="red")
+        text.append("  gone" if not story["at"] else "  not there", style="red")
     return text
 
 
@@ -152,7 +156,7 @@ def _label(name: str) -> Text:
 def findings(
     id: str | None = None,
     *,
-    status: Literal["unresolved", "open", "stale", "closed", "all"] = "unresolved",
+    status: Literal["unresolved", "open", "stale", "closed", "exempt", "all"] = "unresolved",
     severity: Literal["critical", "high", "medium", "low"] | None = None,
     rule: str | None = None,
     owner: str | None = None,
@@ -160,6 +164,7 @@ def findings(
     type: str | None = None,
     actor: str | None = None,
     text: str | None = None,
+    at: str | None = None,
     limit: int = 100,
     client: Here,
 ) -> Answer:
@@ -183,6 +188,8 @@ def findings(
         Findings of one owner: a group's name or reference; "nobody" for those without owner.
     actor
         Findings caused by one person or machine.
+    at
+        Those that were unresolved at a past time: 2026-11-20T09:12:00Z, 2026-11-20, or so long ago: 3h, 2d.
     rule
         One rule, such as drift.attribute, drift.gone, drift.undeclared, drift.unowned.
     limit
@@ -203,10 +210,11 @@ def findings(
         type=type,
         actor=actor,
         text=text,
+        at=at,
         limit=limit,
     )
     if not page["items"]:
-        if any((severity, rule, owner is not None, account, type, actor, text)):
+        if any((severity, rule, owner is not None, account, type, actor, text, at)):
             return Answer(page, "No finding fits.")
         return Answer(page, _nothing(client.get("/status")["cells"]))
     rows = [
@@ -215,7 +223,7 @@ def findings(
             Text(_brief(f)),
             look.owner(f["owner"]),
             Text(look.person(f["actor"]), style="bold"),
-            look.age(f["opened_at"]) + (" stale" if f["status"] == "stale" else ""),
+            look.age(f["opened_at"]) + (f" {f['status']}" if f["status"] in {"stale", "exempt"} else ""),
             Text(f["id"], style="dim"),
         )
         for f in page["items"]
@@ -256,6 +264,7 @@ def query(
     *,
     format: Literal["table", "csv", "json"] = "table",
     max_rows: int | None = None,
+    at: str | None = None,
     client: Here,
 ) -> Answer:
     """Answer a SELECT over resources, relations, findings, entities, coverage, ownership and events.
@@ -271,6 +280,8 @@ def query(
         How rows are written; wide ones stand on a terminal below each other, one column a line.
     max_rows
         How many rows at most instead of query.max_rows.
+    at
+        Read the tables as they were at a past time: 2026-11-20T09:12:00Z, 2026-11-20, or so long ago: 3h, 2d.
     """
     if not sql or sql.strip() in {".tables", "show tables"}:
         tables = client.get("/query/tables")
@@ -278,7 +289,7 @@ def query(
         return Answer(
             tables, look.render(look.table(("table", "what it holds", "columns"), rows, numbers=("columns",)))
         )
-    result = client.post("/query", {"sql": sql, "max_rows": max_rows})
+    result = client.post("/query", {"sql": sql, "max_rows": max_rows, "at": at or ""})
     if format == "json":
         from uwu.kernel import codec
 

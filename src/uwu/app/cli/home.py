@@ -147,15 +147,29 @@ def show_admin(session: Session, token: str) -> None:
     session.err.print(Text.assemble(told, "\n", (token, "bold"), "\n", (again, "dim")))
 
 
-def sync(domain: str | None = None, *, session: Here) -> Answer:
+def sync(
+    domain: str | None = None,
+    *,
+    account: Annotated[list[str] | None, Parameter(negative="")] = None,
+    region: Annotated[list[str] | None, Parameter(negative="")] = None,
+    type: Annotated[list[str] | None, Parameter(negative="")] = None,
+    session: Here,
+) -> Answer:
     """Read what is declared, observe what is there, take in events, and judge the difference. Changes nothing in AWS.
 
     Parameters
     ----------
     domain
         Only one domain, such as catalog, inventory, trail or iac.
+    account
+        Of the inventory only this account; may be given several times.
+    region
+        Of the inventory only this region; may be given several times.
+    type
+        Of the inventory only this type or pattern, such as aws_ec2_*; may be given several times.
     """
-    result = session.run("sync", {"domain": domain} if domain else {})
+    given = {"domain": domain, "accounts": account, "regions": region, "types": type}
+    result = session.run("sync", {name: value for name, value in given.items() if value})
     failed = any("problem" in told for told in result.values() if isinstance(told, dict))
     return Answer(result, look.render(*_synced(result)), exit_code=int(failed))
 

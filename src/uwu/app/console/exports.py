@@ -68,13 +68,6 @@ CHANGES = (
     Column("error"),
     Column("place"),
 )
-COVERAGE = tuple(
-    Column(name)
-    for name in (
-        "cell", "source", "account", "region", "type", "status", "observed_at", "complete_at", "resources", "calls",
-        "seconds", "code", "message",
-    )
-)  # fmt: skip
 ENTITIES = (
     Column("ref"),
     Column("kind"),
@@ -105,12 +98,15 @@ def findings(kernel: Kernel, asked: Query, picked: Sequence[str] = ()) -> Table:
 
 
 def resources(kernel: Kernel, asked: Query) -> Table:
-    wheres = lists.resources_asked(asked)
+    wheres, at = lists.resources_asked(asked), lists.at_of(asked)
+
+    def find(connection: sa.Connection, after: str, limit: int = ROWS) -> graph.Page:
+        held = {**wheres, "limit": limit, "after": after}
+        return graph.find(connection, **held) if at is None else graph.find_at(connection, at, **held)
+
     with kernel.db.read() as connection:
-        total = graph.find(connection, **wheres, limit=1).total
-    return Table(
-        "resources", RESOURCES, _pages(kernel, lambda c, after: graph.find(c, **wheres, limit=ROWS, after=after)), total
-    )
+        total = find(connection, "", 1).total
+    return Table("resources", RESOURCES, _pages(kernel, find), total)
 
 
 def _pages(kernel: Kernel, ask: Callable[[sa.Connection, str], Any]) -> Iterator[Sequence[Any]]:
@@ -129,15 +125,6 @@ def changes(kernel: Kernel, asked: Query) -> Table:
     most = kernel.settings.console.export_rows
     found = lists.changes_asked(kernel, asked, most + 1).chosen
     return Table("changes", CHANGES, iter([found]), len(found))
-
-
-def coverage(kernel: Kernel, asked: Query) -> Table:
-    wheres = lists.cells_asked(asked)
-    with kernel.db.read() as connection:
-        total = graph.cells(connection, **wheres, limit=1).total
-    return Table(
-        "coverage", COVERAGE, _pages(kernel, lambda c, after: graph.cells(c, **wheres, limit=ROWS, after=after)), total
-    )
 
 
 def catalog(kernel: Kernel, asked: Query) -> Table:

@@ -11,7 +11,7 @@ import msgspec
 from uwu.app.console import compare, words
 from uwu.app.console.lists import Query
 from uwu.app.console.views import Did, Moment, View
-from uwu.kernel import codec
+from uwu.kernel import codec, moments
 from uwu.kernel.errors import BadInput, NotFound
 from uwu.kernel.graph import Version
 from uwu.kernel.model import Finding
@@ -133,12 +133,8 @@ def _one(versions: Sequence[Version], version: str, at: str) -> tuple[int | None
 
 
 def moment(text: str) -> datetime:
-    """A time of an address: RFC 3339, or seconds since 1970. Raises ``BadInput``."""
-    try:
-        return datetime.fromtimestamp(int(text), UTC) if text.lstrip("-").isdigit() else codec.parse_time(text)
-    except (ValueError, OverflowError, OSError):
-        hint = "2026-05-17T09:12:00Z, or seconds since 1970"
-        raise BadInput(f"{text[:40]!r} is not a time", code="time", place="query at", hint=hint) from None
+    """A time of an address: see ``moments.parse``. Raises ``BadInput``."""
+    return moments.parse(text, place="query at")
 
 
 def slider(

@@ -290,6 +290,8 @@ def page_of(connection: sa.Connection, record: JobRecord, active: Sequence[JobRe
 
 
 def _plain(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value))[:200] or "none"
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)[:200] or "none"
 
 

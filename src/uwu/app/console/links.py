@@ -11,6 +11,9 @@ SIGN_IN, SIGN_OUT, DEVICE, ACCOUNT = "/sign-in", "/sign-out", "/device", "/accou
 GRAPH, JOBS, PLANS, VIEWS = "/graph", "/jobs", "/plans", "/views"
 NOTICES, SETTINGS = "/notices", "/settings"
 ENTROPY, AUDIT = "/entropy", "/audit"
+STATES = "/states"
+DIFF = "/diff"
+RULES = "/rules"
 _DOTS = ("//", "/.")
 
 
@@ -31,8 +34,17 @@ def finding(id: str) -> str:
     return f"{FINDINGS}/{_tail(id)}"
 
 
+def rule(id: str) -> str:
+    return f"{RULES}/{_tail(id)}"
+
+
 def plan(number: int) -> str:
     return f"{PLANS}/{number}"
+
+
+def state(key: str) -> str:
+    """A Terraform state by ``namespace/name``."""
+    return f"{STATES}/{_tail(key)}"
 
 
 def job(id: str) -> str:

@@ -1,24 +1,25 @@
-"""The pages that list: findings, resources, changes, coverage, catalog. A filter is one query parameter."""
+"""The pages that list: findings, resources, changes. A filter is one query parameter."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import groupby
-from typing import Any
+from typing import Any, cast
 
+import msgspec
 import sqlalchemy as sa
 
-from uwu.app.console import home, links, mapping, words
+from uwu.app.console import links, mapping, words
 from uwu.app.console.mapping import Names
-from uwu.app.console.views import Did, Filter, Option, Row, Syncing, View
-from uwu.kernel import codec, drift, graph, search_index, tables
-from uwu.kernel.graph import Covered, Observed
-from uwu.kernel.model import Change, FindingStatus, Severity
+from uwu.app.console.views import Did, Filter, Option, Row, View
+from uwu.kernel import codec, drift, graph, moments, search_index, tables
+from uwu.kernel.graph import Observed
+from uwu.kernel.model import UNRESOLVED, Change, FindingStatus, Severity
 from uwu.kernel.runtime import Kernel
 
 FINDINGS_SHOWN, RESOURCES_SHOWN, OPTIONS_SHOWN = 100, 50, 40
-CHANGES_READ, CHANGES_SHOWN, CELLS_SHOWN = 1000, 200, 100
+CHANGES_READ, CHANGES_SHOWN = 1000, 200
 GROUPS = ("rule", "severity", "owner", "account", "none")
 NOBODY = "nobody"
 
@@ -97,7 +98,7 @@ def findings(kernel: Kernel, query: Query) -> FindingsPage:
         labels = {"rule": "rule", "severity": "severity", "owner": "owner", "account": "account"}
         labels |= {"type": "type", "actor": "changed by"}
         filters = [filter_of(links.FINDINGS, query, k, labels[k], by.values(k), titles[k]) for k in labels]
-    statuses = [(s, None) for s in ("open", "stale", "closed", "all")]
+    statuses = [(s, None) for s in ("open", "stale", "exempt", "closed", "all")]
     filters.append(filter_of(links.FINDINGS, query, "status", "status", statuses, str))
     grouping = query.get("group", "rule")
     grouping = grouping if grouping in GROUPS else "rule"
@@ -171,6 +172,10 @@ class Listed(View, frozen=True):
 
 
 class ResourcesPage(View, frozen=True):
+    at: datetime | None
+    """The past time that is looked at; None for now."""
+    now: str
+    """The same list as it is now."""
     filters: list[Filter]
     items: list[Listed]
     total: int
@@ -188,12 +193,13 @@ def resources_asked(query: Query) -> dict[str, Any]:
 
 
 def resources(kernel: Kernel, query: Query) -> ResourcesPage:
-    """Resources by the filters of ``query``, by name."""
-    asked = resources_asked(query)
+    """Resources by the filters of ``query``, by name; with ``at`` as they were then."""
+    asked, at = resources_asked(query), at_of(query)
     conditions = {k: v for k, v in asked.items() if k != "text"}
     with kernel.db.read() as connection:
         names = Names(kernel, connection)
-        page = graph.find(connection, **asked, limit=RESOURCES_SHOWN, after=query.get("after", ""))
+        asked |= {"limit": RESOURCES_SHOWN, "after": query.get("after", "")}
+        page = graph.find(connection, **asked) if at is None else graph.find_at(connection, at, **asked)
         titles: dict[str, tuple[str, Label]] = {
             "type": ("type", names.type),
             "account": ("account", names.account),
@@ -201,11 +207,16 @@ def resources(kernel: Kernel, query: Query) -> ResourcesPage:
             "owner": ("owner", lambda v: words.short_ref(v) or NOBODY),
         }
         filters = [
-            filter_of(links.RESOURCES, query, key, label, _resource_facet(connection, key, conditions), name)
+            filter_of(links.RESOURCES, query, key, label, _resource_facet(connection, key, conditions, at), name)
             for key, (label, name) in titles.items()
         ]
         items = listed(connection, page.items, names)
+    if at is not None:
+        then = {"at": codec.iso(at.replace(microsecond=0))}
+        items = [msgspec.structs.replace(one, href=links.with_query(one.href, then)) for one in items]
     return ResourcesPage(
+        at=at,
+        now=href_of(links.RESOURCES, query, at=None),
         filters=filters,
         items=items,
         total=page.total,
@@ -219,7 +230,7 @@ def listed(connection: sa.Connection, found: Sequence[Observed], names: Names) -
     """Resources as lines, each with its unresolved findings."""
     f = tables.findings
     urns = [one.urn for one in found]
-    query = sa.select(f.c.subject, f.c.severity).where(f.c.subject.in_(urns), f.c.status != FindingStatus.CLOSED.value)
+    query = sa.select(f.c.subject, f.c.severity).where(f.c.subject.in_(urns), f.c.status.in_(UNRESOLVED))
     severities: dict[str, list[str]] = {}
     for row in connection.execute(query):
         severities.setdefault(row.subject, []).append(row.severity)
@@ -241,7 +252,17 @@ def listed(connection: sa.Connection, found: Sequence[Observed], names: Names) -
     ]
 
 
-def _resource_facet(connection: sa.Connection, key: str, conditions: Mapping[str, str]) -> list[tuple[str, int]]:
+def at_of(query: Query) -> datetime | None:
+    """The past time that a page is asked for; None for now. Raises ``BadInput`` for what is none."""
+    return moments.parse(query["at"], place="query at") if query.get("at") else None
+
+
+def _resource_facet(
+    connection: sa.Connection, key: str, conditions: Mapping[str, str], at: datetime | None
+) -> list[tuple[str, int]]:
+    if at is not None:
+        others = {name: value for name, value in conditions.items() if name != key}
+        return list(graph.census(connection, at, cast("graph.By", key), **others).items())
     r = tables.resources
     query = sa.select(r.c[key], sa.func.count())
     for other, value in conditions.items():
@@ -348,55 +369,4 @@ def changes(kernel: Kernel, query: Query) -> ChangesPage:
         subject=subject,
         subject_name=subject_name,
         span=DAYS[asked.days],
-    )
-
-
-# ---- coverage
-
-
-class CoveragePage(View, frozen=True):
-    filters: list[Filter]
-    types: dict[str, str]
-    """Type -> its title."""
-    groups: list[tuple[str, list[Covered]]]
-    total: int
-    complete: int
-    shown: int
-    filtered: bool
-    more: str
-    syncing: Syncing | None
-    """The sync that runs now."""
-
-
-def cells_asked(query: Query) -> dict[str, Any]:
-    """What ``graph.cells`` is asked with for the filters of ``query``: without any, those that are not complete."""
-    held: dict[str, Any] = {k: query[k] for k in ("status", "account", "type") if query.get(k)}
-    return held or {"incomplete": True}
-
-
-def coverage(kernel: Kernel, query: Query) -> CoveragePage:
-    """The cells that are not complete, by account; all of them where a status or type is asked for."""
-    held = {k: query[k] for k in ("status", "account", "type") if query.get(k)}
-    c = tables.coverage
-    filters: list[Filter] = []
-    with kernel.db.read() as connection:
-        names = Names(kernel, connection)
-        page = graph.cells(connection, **cells_asked(query), limit=CELLS_SHOWN, after=query.get("after", ""))
-        for key, name in (("status", str), ("account", names.account), ("type", names.type)):
-            counts = sa.select(c.c[key], sa.func.count()).where(*(c.c[k] == v for k, v in held.items() if k != key))
-            found = [(row[0], row[1]) for row in connection.execute(counts.group_by(c.c[key]))]
-            ranked = sorted(found, key=lambda v: (-v[1], v[0]))
-            filters.append(filter_of(links.COVERAGE, query, key, key, ranked, name))
-        total, complete = graph.count(connection, c, []), graph.count(connection, c, [c.c.status == "complete"])
-        syncing = home.syncing(connection)
-    return CoveragePage(
-        filters=filters,
-        types={cell.type: names.type(cell.type) for cell in page.items},
-        groups=[(names.account(a), list(some)) for a, some in groupby(page.items, key=lambda cell: cell.account)],
-        total=total,
-        complete=complete,
-        shown=page.total,
-        filtered=bool(held),
-        more=href_of(links.COVERAGE, query, after=page.after) if page.after else "",
-        syncing=syncing if syncing is not None and syncing.running else None,
     )

@@ -10,8 +10,8 @@ import sqlalchemy as sa
 
 from uwu.app.console import links, look, words
 from uwu.app.console.views import Did, Row, Who
-from uwu.kernel import domain, graph, search_index, tables
-from uwu.kernel.model import Actor, Change, Finding, FindingStatus
+from uwu.kernel import domain, exemptions, graph, search_index, tables
+from uwu.kernel.model import UNRESOLVED, Actor, Change, Finding
 from uwu.kernel.rules import RULES
 from uwu.kernel.runtime import Kernel
 
@@ -47,12 +47,16 @@ class Names:
     def account(self, account: str) -> str:
         return self.accounts.get(account) or words.account_number(account)
 
+    def known(self, type: str) -> domain.ResourceType | None:
+        """What is said of a type of resource; None for one that no domain knows."""
+        return domain.type_of(self.kernel.domains, type)
+
     def type(self, type: str) -> str:
-        known = self.types.get(type)
+        known = self.known(type)
         return known.title if known is not None else type
 
     def icon(self, type: str) -> str:
-        known = self.types.get(type)
+        known = self.known(type)
         return known.icon if known is not None else look.FALLBACK
 
     def icon_of(self, subject: str) -> str:
@@ -141,7 +145,12 @@ def row(finding: Finding, names: Names) -> Row:
 
 def rows(findings: Sequence[Finding], names: Names) -> list[Row]:
     names.load(f.subject for f in findings)
-    return [row(f, names) for f in findings]
+    ends = exemptions.ends(names.connection, {f.exemption for f in findings if f.exemption})
+    made = [row(f, names) for f in findings]
+    if not ends:
+        return made
+    until = [ends.get(f.exemption) for f in findings]
+    return [msgspec.structs.replace(one, exempt_until=end) for one, end in zip(made, until, strict=True)]
 
 
 def is_change(change: Change) -> bool:
@@ -213,7 +222,7 @@ def _declared(connection: sa.Connection, urns: Sequence[str]) -> set[str]:
     for i in range(0, len(wanted), _IN):
         some = wanted[i : i + _IN]
         held.update(connection.scalars(sa.select(d.c.urn).where(d.c.urn.in_(some))))
-        wrong = sa.select(f.c.subject).where(f.c.status != FindingStatus.CLOSED.value, f.c.subject.in_(some))
+        wrong = sa.select(f.c.subject).where(f.c.status.in_(UNRESOLVED), f.c.subject.in_(some))
         held.difference_update(connection.scalars(wrong))
     return held
 

@@ -13,7 +13,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.response import Response
 
 from uwu.app import identify
-from uwu.app.console import catalog, denied, exports, find, frame, home, links, lists, plan, plans, subject
+from uwu.app.console import catalog, denied, exports, find, frame, home, links, lists, plan, plans, rules, subject
 from uwu.app.console.assets import PREFIX, assets
 from uwu.app.console.export import exported, wanted
 from uwu.app.console.frame import COOKIE, HTML, VIEW, Act, Answer, Asked, Form, Frame, Page, query, redirect, tail
@@ -50,7 +50,8 @@ def show_finding(at: Frame, request: Asked) -> Answer:
     with at.kernel.db.read() as connection:
         found = drift.finding(connection, view.row.id)
         mend = plan.mend(at.kernel, connection, identify.principal_of(request), found)
-    return at.page(request, "finding.html", section=links.FINDINGS, view=view, mend=mend)
+        exempting = rules.of_finding(at.kernel, connection, identify.principal_of(request), found)
+    return at.page(request, "finding.html", section=links.FINDINGS, view=view, mend=mend, exempting=exempting)
 
 
 def show_changes(at: Frame, request: Asked) -> Answer:
@@ -94,14 +95,6 @@ def show_catalog(at: Frame, request: Asked) -> Answer:
 def show_entity(at: Frame, request: Asked) -> Answer:
     view = catalog.entity(at.kernel, tail(request, links.CATALOG))
     return at.page(request, "entity.html", section=links.CATALOG, view=view)
-
-
-def show_coverage(at: Frame, request: Asked) -> Answer:
-    asked = query(request)
-    if wanted(asked):
-        return exported(at.kernel, asked, exports.coverage(at.kernel, asked))
-    view = lists.coverage(at.kernel, asked)
-    return at.page(request, "coverage.html", section=links.COVERAGE, view=view)
 
 
 def show_search(at: Frame, request: Asked) -> Answer:
@@ -162,7 +155,6 @@ PAGES = (
     Page(links.RESOURCES + "/{key:path}", show_resource),
     Page(links.CATALOG, show_catalog),
     Page(links.CATALOG + "/{key:path}", show_entity),
-    Page(links.COVERAGE, show_coverage),
     Page(links.SEARCH, show_search),
 )
 

@@ -46,6 +46,7 @@ def environment() -> jinja2.Environment:
         "age": words.age,
         "iso": words.iso,
         "plural": words.plural,
+        "last_day": words.last_day,
         "account_number": words.account_number,
         "short": words.short,
         "marked": marked,

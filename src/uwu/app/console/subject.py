@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from uwu.app.console import compare, facts, history, links, look, mapping, tell, words
+from uwu.app.console import compare, facts, history, links, look, mapping, tell, ways, words
 from uwu.app.console.history import Look
 from uwu.app.console.lists import Query
 from uwu.app.console.mapping import Names
@@ -34,7 +34,7 @@ from uwu.kernel import cause, codec, drift, explain
 from uwu.kernel.errors import NotFound
 from uwu.kernel.explain import Story
 from uwu.kernel.graph import Version
-from uwu.kernel.model import CellStatus, Change, Finding, FindingStatus, Relation
+from uwu.kernel.model import UNRESOLVED, CellStatus, Change, Finding, FindingStatus, Relation
 from uwu.kernel.rules import GONE, UNDECLARED, UNOWNED
 from uwu.kernel.runtime import Kernel
 
@@ -58,12 +58,17 @@ def resource(kernel: Kernel, urn: str, asked: Query) -> Subject:
         moments = _versions(story) if story.versions else []
         both = looked.other is not None
         told = mapping.changes(_aimed(story), names) if both else []
+        now = story.exists and page.past is None and not both
+        way = ways.exposed(kernel, connection, urn, names) if now else None
         track = history.slider(story.versions, moments, found, looked, codec.now(), exists=story.exists)
         return msgspec.structs.replace(
             page,
             slider=None if both else track,
             between=history.between(story.versions, moments, told, looked) if both else None,
             compare=_compare(story.versions),
+            exposure=way,
+            # what is judged is not guessed at too
+            exposed=page.exposed if way is None else "Exposed to the internet" if way.answer == "yes" else "",
         )
 
 
@@ -75,7 +80,7 @@ def _compare(versions: Sequence[Version]) -> str:
 
 def _subject(story: Story, names: Names, looked: Look | None) -> Subject:
     shown, past = _shown(story, looked or Look())
-    open = [told.finding for told in story.findings if told.finding.status is not FindingStatus.CLOSED]
+    open = [told.finding for told in story.findings if told.finding.status in UNRESOLVED]
     covered = story.coverage
     attributes = shown.attributes if shown is not None else {}
     first = story.declarations[0] if story.declarations else None
@@ -376,11 +381,15 @@ def finding(kernel: Kernel, id: str) -> FindingPage:
 
 def _finding(kernel: Kernel, connection: sa.Connection, story: Story, found: Finding) -> FindingPage:
     names = Names(kernel, connection)
-    siblings = [t.finding for t in story.findings if t.finding.id != found.id and t.finding.status != "closed"]
+    siblings = [t.finding for t in story.findings if t.finding.id != found.id and t.finding.status in UNRESOLVED]
     row = mapping.row(found, names)
     rules = mapping.rule_titles(kernel)
     told = [
-        Fact(label="Rule", value=rules.get(found.rule, found.rule), href=_by("rule", found.rule)),
+        Fact(
+            label="Rule",
+            value=rules.get(found.rule, found.rule),
+            href=links.rule(found.rule) if found.rule in rules else "",
+        ),
         Fact(
             label="Status", value=found.status.value, tone={"stale": "amber", "closed": "green"}.get(found.status, "")
         ),

@@ -69,6 +69,8 @@ class Row(View, frozen=True):
     through: str
     opened_at: datetime
     status: str
+    exempt_until: datetime | None = None
+    """Where it is exempt and until when is looked up."""
 
 
 class Did(View, frozen=True):
@@ -277,6 +279,8 @@ class Subject(View, frozen=True):
     """``history.Between``, where two versions are compared."""
     compare: str = ""
     """The address that compares the last two versions."""
+    exposure: Any = None
+    """``ways.Way`` from the internet, where that is judged."""
 
 
 class Step(View, frozen=True):
@@ -294,6 +298,32 @@ class Cause(View, frozen=True):
     facts: list[Fact]
     chain: list[Step]
     request: str
+
+
+class Kept(View, frozen=True):
+    """An exemption."""
+
+    id: str
+    what: str
+    href: str
+    until: datetime
+    left: str
+    """How long it holds: ``12 days``."""
+    reason: str
+    by: str
+    pattern: str
+    """What it exempts from, where that is more than one rule."""
+    account: bool
+    """It is of all that is in an account."""
+    may_end: bool
+
+
+class Days(View, frozen=True):
+    """The last days that an exemption may be given, as a date field takes them."""
+
+    first: str
+    usual: str
+    most: str
 
 
 class FindingPage(View, frozen=True):
@@ -322,6 +352,16 @@ class Palette(View, frozen=True):
     tall: bool = False
 
 
+class Declaring(View, frozen=True):
+    """One version of an entity: when it began, and what it says otherwise than the one before."""
+
+    version: int
+    at: datetime
+    what: str
+    paths: list[str]
+    place: str
+
+
 class EntityPage(View, frozen=True):
     """An entity's page."""
 
@@ -339,3 +379,5 @@ class EntityPage(View, frozen=True):
     findings: list[Row]
     findings_total: int
     spec: list[Attribute]
+    history: list[Declaring]
+    """Newest first; empty where it never changed."""

@@ -6,7 +6,7 @@ import re
 from datetime import datetime
 from typing import Any
 
-from uwu.kernel import codec, urns
+from uwu.kernel import codec, moments, urns
 from uwu.kernel.model import Change
 
 # ---- times
@@ -41,6 +41,12 @@ def day(at: datetime, now: datetime | None = None) -> str:
     if days in (0, 1):
         return ("Today", "Yesterday")[days]
     return f"{at:%a} {at.day} {at:%b}" + ("" if at.year == now.year else f" {at.year}")
+
+
+def last_day(until: datetime, now: datetime | None = None) -> str:
+    """The last day of what holds until a time: ``31 Jan 2027``."""
+    at = moments.last_day(until)
+    return f"{at.day} {at:%b}" if at.year == (now or codec.now()).year else f"{at.day} {at:%b %Y}"
 
 
 def age(at: datetime | None, now: datetime | None = None) -> str:

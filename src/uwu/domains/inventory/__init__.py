@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from uwu.domains.inventory.compared import NEEDS, kinds_of
 from uwu.domains.inventory.services import ACCOUNT, SPECS
-from uwu.kernel.domain import Domain, EntityKind, Mends, Phase, Planner, ResourceType
+from uwu.kernel.actions import Action
+from uwu.kernel.domain import Domain, EntityKind, Mends, Phase, Planner, ResourceType, Schedule
 
 _ACCOUNT_SPEC = {
     "type": "object",
@@ -42,9 +44,18 @@ PLANNERS = (
     ),
 )
 
+REFRESH = Schedule(
+    "inventory.refresh",
+    "inventory.refresh",
+    "read again what events have touched and what could not be read at once",
+    every_minutes=1,
+    when="uwu.domains.inventory.refresh:due",
+)
+
 DOMAIN = Domain(
     name="inventory",
     title="Inventory",
+    summary="Tell what of AWS is collected, and by which calls.",
     kinds=(
         EntityKind(
             kind="Account",
@@ -54,12 +65,34 @@ DOMAIN = Domain(
         ),
     ),
     types=(
-        *(ResourceType(spec.name, spec.title, spec.service, spec.icon) for spec in SPECS),
-        ResourceType(ACCOUNT, "Account", "organizations", "building-2"),
+        *(
+            ResourceType(
+                spec.name,
+                spec.title,
+                spec.service,
+                spec.icon,
+                relations=kinds_of(spec),
+                needs=NEEDS.get(spec.name, ()),
+                once=spec.everywhere,
+            )
+            for spec in SPECS
+        ),
+        ResourceType(ACCOUNT, "Account", "organizations", "building-2", relations=(), once=True),
     ),
-    jobs="uwu.domains.inventory.observe:JOBS",
+    more_types="uwu.domains.inventory.services:resource_types",
+    jobs="uwu.domains.inventory.jobs:JOBS",
+    schedules=(REFRESH,),
+    tables="uwu.domains.inventory.tables",
+    actions=(Action("inventory.refresh", "run", "read a resource in AWS again"),),
+    on_changes="uwu.domains.inventory.refresh_events:note",
+    rules="uwu.domains.inventory.rules:RULES",
+    sweep="uwu.domains.inventory.rules:sweep",
     planners=PLANNERS,
     sync=((Phase.OBSERVE, "inventory.sync"),),
+    routes="uwu.domains.inventory.api:HANDLERS",
+    commands="uwu.domains.inventory.cli:APP",
     evidence="uwu.domains.inventory.evidence:evidence",
+    exposure="uwu.domains.inventory.exposure:of",
+    assumers="uwu.domains.inventory.exposure_roles:assumers",
     health="uwu.domains.inventory.health:health",
 )

@@ -1,13 +1,12 @@
-"""How fresh the picture of AWS is."""
+"""How fresh the picture of AWS is: its cells, and what events touched since."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
-from datetime import timedelta
 
 import sqlalchemy as sa
 
+from uwu.domains.inventory import refresh
 from uwu.domains.inventory.model import SOURCE
 from uwu.kernel import codec, tables
 from uwu.kernel.domain import SourceHealth
@@ -16,17 +15,24 @@ from uwu.kernel.runtime import Kernel
 
 
 def health(kernel: Kernel) -> Sequence[SourceHealth]:
-    """One line: ``fresh`` where no complete cell is older than allowed, else ``late``, and what is not complete."""
+    """A line of the cells and, where events have touched anything, one of what they made read again."""
+    return (_cells(kernel), *refresh.health(kernel))
+
+
+def _cells(kernel: Kernel) -> SourceHealth:
+    """``fresh`` where no complete cell is late, and how many are late or not complete, and why not."""
     c = tables.coverage
-    query = sa.select(c.c.status, sa.func.count(), sa.func.min(c.c.complete_at)).where(c.c.source == SOURCE)
+    late = sa.func.count().filter(c.c.due_at < codec.now())
+    query = sa.select(c.c.status, sa.func.count(), sa.func.min(c.c.complete_at), late).where(c.c.source == SOURCE)
     with kernel.db.read() as connection:
         rows = connection.execute(query.group_by(c.c.status)).all()
     if not rows:
-        return (SourceHealth("aws", "never", None, "run `uwu sync inventory`"),)
-    by_status = Counter({CellStatus(status): number for status, number, _ in rows})
-    oldest = min((at for _, _, at in rows if at is not None), default=None)
-    late = codec.now() - timedelta(hours=kernel.settings.drift.stale_after_hours)
-    status = "failed" if oldest is None else "fresh" if oldest >= late else "late"
-    rest = ", ".join(f"{n} {s.value}" for s, n in sorted(by_status.items()) if s is not CellStatus.COMPLETE)
-    detail = f"{by_status[CellStatus.COMPLETE]} of {by_status.total()} cells complete" + (f", {rest}" if rest else "")
-    return (SourceHealth("aws", status, oldest, detail),)
+        return SourceHealth("aws", "never", None, "run `uwu sync inventory`")
+    by_status = {CellStatus(status): (number, overdue) for status, number, _, overdue in rows}
+    complete, overdue = by_status.pop(CellStatus.COMPLETE, (0, 0))
+    oldest = min((at for _, _, at, _ in rows if at is not None), default=None)
+    status = "failed" if oldest is None else "late" if overdue else "fresh"
+    told = [f"{complete} of {sum(number for _, number, _, _ in rows)} cells complete"]
+    told += [f"{overdue} late"] if overdue else []
+    told += [f"{number} {status.value}" for status, (number, _) in sorted(by_status.items())]
+    return SourceHealth("aws", status, oldest, ", ".join(told))

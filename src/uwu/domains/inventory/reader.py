@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
+from botocore.exceptions import ClientError
 
-from uwu.domains.inventory.model import SOURCE, Batch, Each, Item, Join, Scope, Spec, find
+from uwu.domains.inventory import ledger_actions, ledger_cost
+from uwu.domains.inventory.catalog import places
+from uwu.domains.inventory.model import ITS_ACCOUNT, SOURCE, Batch, Each, Item, Join, Scope, Spec, find
 from uwu.kernel import aws_errors, codec, urns
 from uwu.kernel.aws import Aws, Failure
+from uwu.kernel.aws_calls import Caller, Meter
 from uwu.kernel.model import Cell, CellStatus, Outcome, Relation, Resource
 from uwu.kernel.sensitive import fingerprint
 
@@ -23,6 +28,8 @@ _VANISHED = ("NotFound", "NoSuch", "NonExistent", "DoesNotExist")
 
 _WHOLE_SHARD = frozenset({aws_errors.REGION_OFF, aws_errors.NETWORK, aws_errors.CREDENTIALS, "assume-role-denied"})
 """Codes that every other call of the shard would get too."""
+
+_UNREACHED = frozenset({aws_errors.REGION_OFF, aws_errors.NETWORK})
 
 _UNORDERED = frozenset(
     {
@@ -61,20 +68,31 @@ class Observation:
 
 @dataclass
 class Reader:
-    """The calls of one shard. Lists are asked once, though several types stand on them. For one thread."""
+    """The calls of one service in one account and region, and what they cost so far. For one thread."""
 
     aws: Aws
     scope: Scope
     service: str
-    calls: int = 0
+    shared: frozenset[str] | None = None
+    """Lists that several types stand on: they are asked once and kept. None keeps all."""
+    meter: Meter = field(default_factory=Meter)
+    cost: float = 0.0
+    """US dollars at list price."""
+    lacking: str = ""
+    """The IAM action that was denied last."""
     _held: dict[str, list[Any] | Exception] = field(default_factory=dict)
+    _callers: dict[str, Caller] = field(default_factory=dict)
 
     def items(self, operation: str, path: str, arguments: Mapping[str, Any]) -> list[Item]:
         """The items at ``path`` of all pages of ``operation``. Raises what the call raised, each time alike."""
+        if ITS_ACCOUNT in arguments.values():
+            arguments = {n: self.scope.account if v == ITS_ACCOUNT else v for n, v in arguments.items()}
+        if self.shared is not None and operation not in self.shared:
+            return [item for page in self._pages(operation, arguments) for item in find(path, page) or ()]
         key = f"{operation} {codec.canonical(arguments).decode()}"
         if key not in self._held:
             try:
-                self._held[key] = self._pages(operation, arguments)
+                self._held[key] = list(self._pages(operation, arguments))
             except Exception as error:
                 self._held[key] = error
         held = self._held[key]
@@ -82,34 +100,69 @@ class Reader:
             raise held
         return [item for page in held for item in find(path, page) or ()]
 
-    def _pages(self, operation: str, arguments: Mapping[str, Any]) -> list[Any]:
-        pages: list[Any] = []
-        for page in self.aws.caller(self.service, self.scope.account, self.scope.region).pages(operation, arguments):
-            self.calls += 1
-            pages.append(page)
-        return pages
+    def _pages(self, operation: str, arguments: Mapping[str, Any]) -> Iterator[Any]:
+        price = ledger_cost.price(self.service, operation)
+        for page in self._caller(self.scope.region).pages(operation, arguments):
+            self.cost += price
+            yield page
 
     def call(self, operation: str, arguments: Mapping[str, Any], region: str = "") -> Any:
         """The answer of one call."""
-        self.calls += 1
-        return self.aws.caller(self.service, self.scope.account, region or self.scope.region).call(operation, arguments)
+        self.cost += ledger_cost.price(self.service, operation)
+        return self._caller(region or self.scope.region).call(operation, arguments)
+
+    def _caller(self, region: str) -> Caller:
+        found = self._callers.get(region)
+        if found is None:
+            found = self._callers[region] = self.aws.caller(self.service, self.scope.account, region, self.meter)
+        return found
+
+    def failure(self, error: Exception) -> Failure:
+        """What ``error`` means for the cell; notes the action that it lacks."""
+        failure = self.aws.classify(error, self.scope.region)
+        if failure.code in _UNREACHED and places.missing(self.service, self.scope.region):
+            text = f"{self.service} is not offered in {self.scope.region}"
+            return Failure(CellStatus.UNSUPPORTED, aws_errors.NOT_OFFERED, text)
+        if failure.status is CellStatus.DENIED and isinstance(error, ClientError):
+            message = str(error.response.get("Error", {}).get("Message", ""))
+            self.lacking = ledger_actions.lacking(self.service, str(error.operation_name), message)
+        return failure
 
 
-def observe(aws: Aws, scope: Scope, service: str, specs: Iterable[Spec]) -> list[Observation]:
-    """Every cell of a shard. One cell's failure costs only that cell, unless every further call would fail alike."""
-    reader = Reader(aws, scope, service)
-    seen: list[Observation] = []
+def each(aws: Aws, scope: Scope, service: str, specs: Iterable[Spec]) -> Iterator[Observation]:
+    """The cells of a service in one account and region, one after another as they are read.
+
+    One cell's failure costs only that cell, unless every further call would fail alike.
+    """
+    specs = list(specs)
+    reader = Reader(aws, scope, service, _shared(specs))
     stopped: Failure | None = None
     for spec in specs:
         if stopped is not None:
-            seen.append(failed(scope, spec.name, stopped))
+            yield failed(scope, spec.name, stopped)
             continue
         observation = observe_type(reader, spec)
-        seen.append(observation)
         if observation.outcome.code in _WHOLE_SHARD:
             outcome = observation.outcome
             stopped = Failure(outcome.status, outcome.code, outcome.message)
-    return seen
+        yield observation
+
+
+def observe(aws: Aws, scope: Scope, service: str, specs: Iterable[Spec]) -> list[Observation]:
+    """All that ``each`` gives."""
+    return list(each(aws, scope, service, specs))
+
+
+def lists_of(spec: Spec) -> set[str]:
+    """The lists that ``spec`` stands on."""
+    joined = {extra.operation for extra in spec.extras if isinstance(extra, Join)}
+    return {spec.operation, *joined} | ({spec.under.operation} if spec.under is not None else set())
+
+
+def _shared(specs: Iterable[Spec]) -> frozenset[str]:
+    """The lists that are asked for more than once."""
+    asked = Counter(operation for spec in specs for operation in lists_of(spec))
+    return frozenset(operation for operation, times in asked.items() if times > 1)
 
 
 def failed(scope: Scope, type: str, failure: Failure) -> Observation:
@@ -127,7 +180,8 @@ def failed(scope: Scope, type: str, failure: Failure) -> Observation:
 
 def observe_type(reader: Reader, spec: Spec) -> Observation:
     """One cell. An error of AWS ends in its outcome; nothing is raised for what AWS says."""
-    scope, at, began, calls = reader.scope, codec.now(), time.perf_counter(), reader.calls
+    scope, at, began = reader.scope, codec.now(), time.perf_counter()
+    before, cost, reader.lacking = msgspec.structs.replace(reader.meter), reader.cost, ""
     failure: Failure | None = None
     items: list[Item] = []
     try:
@@ -135,7 +189,7 @@ def observe_type(reader: Reader, spec: Spec) -> Observation:
         for extra in spec.extras:
             failure = _add(reader, extra, items) or failure
     except Exception as error:
-        failure = reader.aws.classify(error, scope.region)
+        failure = reader.failure(error)
         items = []
     resources: list[Resource] = []
     relations: list[Relation] = []
@@ -150,16 +204,23 @@ def observe_type(reader: Reader, spec: Spec) -> Observation:
         cell=Cell(source=SOURCE, account=scope.account, region=scope.region, type=spec.name),
         status=failure.status if failure is not None else CellStatus.COMPLETE,
         observed_at=at,
-        calls=reader.calls - calls,
+        calls=reader.meter.calls - before.calls,
+        attempts=reader.meter.attempts - before.attempts,
+        throttled=reader.meter.throttled - before.throttled,
+        bytes=reader.meter.bytes - before.bytes,
+        cost=reader.cost - cost,
         seconds=round(time.perf_counter() - began, 4),
         code=failure.code if failure is not None else "",
         message=failure.message if failure is not None else "",
+        action=reader.lacking if failure is not None and failure.status is CellStatus.DENIED else "",
     )
     return Observation(outcome, tuple(resources), tuple(relations), frozenset(partial))
 
 
 def _listed(reader: Reader, spec: Spec) -> list[Item]:
-    if spec.under is None:
+    if not spec.operation:
+        found = iter([{"AccountId": reader.scope.account}])
+    elif spec.under is None:
         found = (dict(item) for item in reader.items(spec.operation, spec.path, spec.arguments))
     else:
         found = _children(reader, spec)
@@ -216,10 +277,13 @@ def _each(reader: Reader, extra: Each, items: list[Item]) -> Failure | None:
             refusals = REFUSALS if worst.status is not CellStatus.DENIED else refusals + 1
             continue
         taken = find(extra.take, answer)
+        if extra.decode and isinstance(taken, str):
+            taken = _document(taken)
         if extra.into:
             item[extra.into] = taken
         elif taken:
             item.update(taken)
+        item.update({name: find(path, answer) for name, path in extra.beside.items()})
     return worst
 
 
@@ -236,7 +300,8 @@ def _batch(reader: Reader, extra: Batch, items: list[Item]) -> Failure | None:
             continue
         for told in find(extra.path, answer) or ():
             if told.get(extra.key) in some:
-                some[told[extra.key]][extra.into] = find(extra.take, told)
+                taken = find(extra.take, told)
+                some[told[extra.key]].update({extra.into: taken} if extra.into else taken or {})
     return worst
 
 
@@ -258,7 +323,7 @@ def _join(reader: Reader, extra: Join, items: list[Item]) -> Failure | None:
 
 def _failure(reader: Reader, operation: str, error: Exception) -> Failure:
     """The failure with the operation in its code: the cell's list did come, but not all that belongs to it."""
-    failure = reader.aws.classify(error, reader.scope.region)
+    failure = reader.failure(error)
     return msgspec.structs.replace(failure, code=f"{operation}.{failure.code}")
 
 
@@ -283,7 +348,7 @@ def _resource(scope: Scope, spec: Spec, item: Item) -> Resource:
     if "Region" in item:
         item["Region"] = _region_of(item)
     tags = _tags(item.pop(spec.tags, None))
-    item["_tag_name"] = tags.get("Name")
+    item["_tags"], item["_tag_name"] = tags, tags.get("Name")
     urn = spec.urn(scope, item)
     return Resource(
         urn=urn,
@@ -314,7 +379,10 @@ def _maker(scope: Scope, spec: Spec, item: Item, tags: Mapping[str, str]) -> str
 def _relations(scope: Scope, spec: Spec, resource: Resource, item: Item) -> Iterable[Relation]:
     for link in spec.links:
         found = find(link.path, {**item, **resource.attributes})
-        for value in found if isinstance(found, list) else [found]:
+        values: Iterable[Any] = found if isinstance(found, list) else [found]
+        if link.split:
+            values = (part.strip() for value in values if isinstance(value, str) for part in value.split(link.split))
+        for value in values:
             target = link.to(scope, value) if isinstance(value, str) else ""
             if target and target != resource.urn:
                 yield Relation(source=resource.urn, kind=link.kind, target=target, evidence=link.path)
@@ -326,8 +394,16 @@ def _relations(scope: Scope, spec: Spec, resource: Resource, item: Item) -> Iter
 def _tags(raw: Any) -> dict[str, str]:
     if isinstance(raw, dict):
         return {str(k): str(v) for k, v in sorted(raw.items())}
-    pairs = ((t.get("Key", t.get("TagKey", "")), t.get("Value", t.get("TagValue", ""))) for t in raw or ())
+    pairs = ((_of(tag, _TAG_KEYS), _of(tag, _TAG_VALUES)) for tag in raw or ())
     return {str(k): str(v or "") for k, v in sorted(pairs)}
+
+
+_TAG_KEYS, _TAG_VALUES = ("Key", "key", "TagKey", "tagKey"), ("Value", "value", "TagValue", "tagValue")
+"""What services call the parts of a tag."""
+
+
+def _of(tag: Mapping[str, Any], names: Iterable[str]) -> Any:
+    return next((tag[name] for name in names if name in tag), "")
 
 
 def _attributes(spec: Spec, item: Item) -> dict[str, Any]:
@@ -338,6 +414,8 @@ def _attributes(spec: Spec, item: Item) -> dict[str, Any]:
             continue
         if name in spec.documents and isinstance(value, str):
             value = _document(value)
+        if name in spec.months and isinstance(value, str):
+            value = value[: len("2026-11")]
         kept[name] = _plain(value, name)
     return _hidden(kept, spec.secret) if spec.secret else kept
 

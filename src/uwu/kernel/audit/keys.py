@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+from uwu.kernel import secret_file
 from uwu.kernel.errors import BadInput, Misconfigured
 from uwu.kernel.settings import Settings
 
@@ -48,24 +48,12 @@ def _no_key(path: Path) -> Misconfigured:
 
 
 def _make(path: Path) -> None:
-    """Two that make it at once make one: the file appears whole or not at all."""
-    pem = Ed25519PrivateKey.generate().private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    made = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}")
+    def pem() -> bytes:
+        encoding = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        return Ed25519PrivateKey.generate().private_bytes(*encoding)
+
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(pem)
-            file.flush()
-            os.fsync(file.fileno())
-        try:
-            os.link(made, path)
-        except FileExistsError:
-            pass
-        finally:
-            made.unlink()
+        secret_file.once(path, pem)
     except OSError as error:
         raise Misconfigured(
             f"the audit's key cannot be written: {error.strerror}",

@@ -15,7 +15,7 @@ from uwu.kernel.db import upsert
 from uwu.kernel.errors import Conflict, Problem, UwuError
 from uwu.kernel.identity import Principal
 from uwu.kernel.jobs import Job, Run
-from uwu.kernel.model import FindingStatus
+from uwu.kernel.model import UNRESOLVED, FindingStatus
 from uwu.kernel.plans import approve, notices, store
 from uwu.kernel.plans.model import Done, Step, require_apply_role
 from uwu.kernel.plans.store import APPLIED, APPLYING, APPROVED, BEGUN, FAILED, Stored
@@ -198,9 +198,7 @@ def _findings(connection: sa.Connection, stored: Stored) -> list[str]:
     found: set[str] = set()
     subjects = stored.plan.subjects
     for start in range(0, len(subjects), 500):
-        query = sa.select(f.c.id).where(
-            f.c.subject.in_(subjects[start : start + 500]), f.c.status != FindingStatus.CLOSED.value
-        )
+        query = sa.select(f.c.id).where(f.c.subject.in_(subjects[start : start + 500]), f.c.status.in_(UNRESOLVED))
         found.update(connection.scalars(query))
     return sorted(found | {c.reason for c in stored.plan.changes if c.reason.startswith("f_")})
 
