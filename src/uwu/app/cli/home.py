@@ -262,11 +262,11 @@ def demo(
     resources
         About how many resources its teams declare.
     folder
-        Where the demo's home is made anew; by default .uwu-demo here, or $UWU_HOME where it is set.
+        Where the demo's home is made anew; by default --home, $UWU_HOME, or .uwu-demo here.
     """
     from uwu.app import demo as demo_
 
     if session.json and not once:
         raise BadInput("--json goes with --once: a demo that stays has no end to tell", hint="uwu demo --once --json")
-    home = demo_.home_of(folder)
+    home = demo_.home_of(folder or session.given_home)
     return demo_.run(session, home, once=once, seed=seed, accounts=accounts, resources=resources, port=port)

@@ -23,6 +23,7 @@ class Session:
 
     def __init__(self, *, json: bool, home: Path | None) -> None:
         self.json = json
+        self.given_home = home
         self.home = (home or settings.default_home()).expanduser().absolute()
 
     @cached_property
