@@ -44,9 +44,9 @@ def opened(kernel: Kernel) -> Kernel:
     made = Kernel(kernel.settings, (WORLD,))
     world.LOG.held = ()
     with made.db.write() as connection:
-        for name in ("entropy_days", "entropy_subjects", "findings", "resources", "versions", "ownership", "coverage"):
+        for name in ("entropy_days", "entropy_subjects", "findings", "ownership", "declarations", "entities"):
             connection.execute(tables.__dict__[name].delete())
-        for name in ("declarations", "relations", "entities"):
+        for name in ("resources", "cell_marks", "versions", "relations", "coverage"):
             connection.execute(tables.__dict__[name].delete())
         declared.replace_entities(
             connection,

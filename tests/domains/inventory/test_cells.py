@@ -127,14 +127,17 @@ faults = st.dictionaries(cells, st.sampled_from([*CODES, "killed"]), max_size=le
 rounds = st.lists(st.tuples(things, faults), min_size=1, max_size=4)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck.__members__.values()))
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(rounds)
 def test_any_faults_in_any_order_lose_nothing_and_end_at_the_truth(
     kernel_of_cells: tuple[Kernel, World], rounds: list[tuple[dict[Any, set[str]], dict[Any, str]]]
 ) -> None:
     kernel, world = kernel_of_cells
     with kernel.db.write() as connection:
-        for table in (tables.resources, tables.versions, tables.coverage, tables.relations, tables.tombstones):
+        observed = (tables.resources, tables.cell_marks, tables.versions, tables.relations, tables.tombstones)
+        for table in (*observed, tables.coverage):
             connection.execute(table.delete())
     for number, (there, standing) in enumerate(rounds):
         before = known(kernel)
