@@ -176,6 +176,12 @@ def accounts_and_types(
     return [(row[0], row[1], Seen(**dict(zip(_SEEN[1:], row[2:], strict=True)))) for row in rows]
 
 
+def types(connection: sa.Connection) -> list[str]:
+    """Every type of which a cell is known, by name."""
+    c = tables.coverage
+    return list(connection.scalars(sa.select(c.c.type).distinct().order_by(c.c.type)))
+
+
 def together(found: Sequence[Seen]) -> Seen:
     """All of them as one."""
     return Seen(**_together(found, Seen))

@@ -146,6 +146,7 @@ def overview(kernel: Kernel, asked: Query) -> Overview:
         causes = ledger.causes(connection, ledger.Asked(), at=now, limit=CAUSES_SHOWN).items
         slowest = ledger.slowest(connection, SLOWEST_SHOWN)
         cost = _cost(connection)
+        types = ledger.types(connection)
         running = home.syncing(connection)
     whole = ledger.together(accounts)
     services, lines = _matrix(names, shown, cells)
@@ -153,7 +154,7 @@ def overview(kernel: Kernel, asked: Query) -> Overview:
     return Overview(
         say=_say(names, whole, accounts, causes, now),
         aside=_aside(whole, now),
-        filters=_filters(kernel, names, [one.key for one in accounts]),
+        filters=_filters(kernel, names, [one.key for one in accounts], types),
         services=services,
         lines=lines,
         accounts=len(accounts),
@@ -174,8 +175,10 @@ def cells(kernel: Kernel, asked: Query) -> Cells:
     with kernel.db.read() as connection:
         names = Names(kernel, connection)
         page = ledger.cells(connection, meant, at=now, limit=CELLS_SHOWN, after=asked.get("after", ""))
+        types = ledger.types(connection)
         running = home.syncing(connection)
-    filters = _filters(kernel, names, sorted({*names.accounts, *(cell.account for cell in page.items)}), asked)
+    accounts = sorted({*names.accounts, *(cell.account for cell in page.items)})
+    filters = _filters(kernel, names, accounts, types, asked)
     others = {"code": "why", "service": "service", "late": "only", "holes": "only", "run": "run"}
     named = {"late": "late", "holes": "not seen completely"}
     for key, label in others.items():
@@ -414,14 +417,14 @@ def _place(asked: Query, most: int) -> int:
 
 
 def _filters(
-    kernel: Kernel, names: Names, accounts: Sequence[str], asked: Query = MappingProxyType({})
+    kernel: Kernel, names: Names, accounts: Sequence[str], types: Sequence[str], asked: Query = MappingProxyType({})
 ) -> list[Filter]:
     """The ways into the cells; nothing is counted for them: that would read the whole ledger for each."""
     values = {
         "status": [status.value for status in CellStatus],
         "account": sorted(accounts, key=names.account),
         "region": [*kernel.settings.aws.regions],
-        "type": sorted(names.types, key=names.type),
+        "type": sorted(types, key=names.type),
     }
     told = {"account": names.account, "type": names.type}
     return [
