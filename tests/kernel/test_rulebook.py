@@ -95,8 +95,10 @@ def test_a_rule_tells_what_it_asks_for_before_it_ever_judged(judging: Kernel) ->
     with judging.db.read() as connection:
         all_of_them = rulebook.standing(judging, connection)
         assert {rule.id for rule in all_of_them} == {rule.id for _, rule in rulebook.rules(judging)}
-        with pytest.raises(NotFound):
-            rulebook.standing(judging, connection, only="world.none")
+        for asked, meant in (("queue-big", BIG), ("world.queue-bg", BIG), ("nothing.like", "")):
+            with pytest.raises(NotFound) as told:
+                rulebook.standing(judging, connection, only=asked)
+            assert (f"did you mean {meant}?" in told.value.problem.hint) == bool(meant)
 
 
 def test_it_counts_what_it_found_and_names_what_it_could_not_judge(judging: Kernel) -> None:

@@ -15,6 +15,7 @@ from uwu.kernel.errors import NotFound
 from uwu.kernel.model import UNRESOLVED, CellStatus, FindingStatus, Severity
 from uwu.kernel.rules import RULES
 from uwu.kernel.runtime import Kernel
+from uwu.kernel.schema import near
 from uwu.kernel.settings import RulesSettings
 
 PLATFORM = "drift"
@@ -98,7 +99,7 @@ def standing(kernel: Kernel, connection: sa.Connection, *, only: str = "") -> li
     """
     known = [(name, rule) for name, rule in rules(kernel) if not only or rule.id == only]
     if only and not known:
-        raise NotFound(f"there is no rule {only}", code="rule-unknown", hint="uwu rules --all lists them all")
+        raise NotFound(f"there is no rule {only}", code="rule-unknown", hint=_hint(kernel, only))
     found = _found(connection, only)
     told = _judgements(connection, only)
     named = {subject for row in told.values() for reason in row.reasons for subject in reason["subjects"]}
@@ -146,6 +147,12 @@ def _reasons(held: Any, seen: set[str]) -> list[Reason]:
         msgspec.structs.replace(one, subjects=[subject for subject in one.subjects if subject in seen])
         for one in msgspec.convert(held, list[Reason])
     ]
+
+
+def _hint(kernel: Kernel, asked: str) -> str:
+    ids = [rule.id for _, rule in rules(kernel)]
+    whole = next((id for id in ids if id.endswith(f".{asked}")), asked)
+    return f"{near(whole, ids)} uwu rules --all lists them all".lstrip()
 
 
 def _found(connection: sa.Connection, only: str) -> dict[str, dict[tuple[str, str], int]]:
