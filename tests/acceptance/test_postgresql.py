@@ -58,7 +58,8 @@ def test_two_workers_share_a_database_and_a_lake(small: Small, synced: Synced, d
         with kernel.db.read() as connection:
             ran = sa.text("select executor_id, count(*) from dbos.workflow_status group by executor_id")
             workers = {row[0]: row[1] for row in connection.execute(ran)}
-        assert len(workers) == 2 and min(workers.values()) > 1, f"both took part, not {workers}"
+        # how many each takes is luck: a sync of so little is nine jobs, most of them short
+        assert len(workers) == 2, f"both took part, not {workers}"
         assert different(facts(synced.kernel), facts(kernel)) == {}
         assert faults(kernel) == []
     finally:
