@@ -9,7 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from uwu.domains.iac import naming, sensitive, state_store
+from uwu.domains.iac import naming, references, sensitive, state_store
 from uwu.domains.iac.attach import PART_TYPES, attach
 from uwu.domains.iac.compare.table import COMPARE
 from uwu.domains.iac.declare import Source, sources
@@ -69,6 +69,13 @@ def read_states(kernel: Kernel) -> dict[str, Any]:
     for declaration in attach(declarations):
         by_source[declaration.source].append(declaration)
     changed = 0
+    if len(read) == len(wanted):  # a state that could not be read may hold either end of a reference
+        held = [
+            (f"{source.source}#{instance.address}", instance) for source, state in read for instance in state.instances
+        ]
+        found = references.find(held)
+        with kernel.db.write() as connection:
+            references.replace(connection, found)
     for source, part in sorted(by_source.items()):
         with kernel.db.write() as connection:
             changed += declared.replace_declarations(connection, source, part)
