@@ -271,6 +271,9 @@ class PlansSettings(Section, frozen=True):
     """Below so many subjects in scope a plan may touch them all: a share of few says nothing."""
     safe_percent: Annotated[int, Meta(ge=1, le=100)] = 30
     """The share of its scope that a plan may update, replace or delete unless it is forced (octoDNS's limit)."""
+    affected_approve: bool = True
+    """One of each group that owns what depends on something that a plan deletes or replaces must approve it too, where
+    its planner can tell what that is."""
 
 
 class JobsSettings(Section, frozen=True):
@@ -406,7 +409,7 @@ class AuditSettings(Section, frozen=True):
 
 
 class IacSettings(Section, frozen=True):
-    """How Terraform states are kept."""
+    """How Terraform states are kept, and how Terraform is run."""
 
     state_key_file: str = ""
     """The file of the key that encrypts states at rest: 32 random bytes in base64, relative to the home; empty for
@@ -423,6 +426,26 @@ class IacSettings(Section, frozen=True):
     """An older version is deleted so many days after it was written; the current one never is."""
     upload_minutes: Annotated[int, Meta(ge=1, le=1440)] = 15
     """How long the address of an upload holds."""
+    program: str = "terraform"
+    """What runs plan and apply with: ``terraform``, ``tofu``, or a path; it is looked for on the worker's PATH."""
+    run_minutes: Annotated[int, Meta(ge=1, le=1440)] = 60
+    """How long each program of a run may take before it is ended."""
+    run_memory_mb: Annotated[int, Meta(ge=256)] = 4096
+    """Memory that each program of a run may write to: Terraform and a large provider take some 1,500."""
+    run_env: tuple[str, ...] = ()
+    """Variables of the worker that runs see beside PATH, LANG, TZ, proxies and SSL_CERT_FILE."""
+    runs_at_once: Positive = 2
+    """Runs that one worker plans or applies at the same time."""
+    credentials: str = "uwu.domains.iac.runs.credentials:simulated"
+    """``module:function`` (Kernel) that gives runs their short-lived credentials; by default ones that open nothing."""
+    policies: tuple[str, ...] = ()
+    """Files or folders of rules over plans beside those that uwu ships: ``*.cedar`` and ``*.py``, relative to the home.
+    Python rules may do all that uwu may."""
+    github_secret_env: str = "UWU_GITHUB_SECRET"
+    """The variable that holds the secret of GitHub's webhook; where it is not set, the webhook is off."""
+    comments: str = "uwu.domains.iac.runs.comments:kept"
+    """``module:function`` (Kernel) that comments on pull requests; by default what would be said is kept in the run's
+    log."""
 
 
 class LimitSettings(Section, frozen=True):

@@ -1,22 +1,33 @@
-"""Infrastructure as code: what Terraform's states declare, and where the world is not so."""
+"""Infrastructure as code: what Terraform's states declare, where the world is not so, and running Terraform."""
 
 from __future__ import annotations
 
 from uwu.domains.iac.actions import ACTIONS
 from uwu.domains.iac.compare.table import COMPARE
 from uwu.domains.iac.declare import STACK
-from uwu.kernel.domain import Domain, Phase
+from uwu.kernel.domain import Domain, Phase, Planner
 
 DOMAIN = Domain(
     name="iac",
     title="Infrastructure as code",
-    summary="Keep Terraform states: versions, locks, what has changed.",
+    summary="Keep Terraform states, plan and apply stacks, check plans.",
     kinds=(STACK,),
     compare=COMPARE,
     remedy="uwu.domains.iac.remedy:remedy",
     adopt="uwu.domains.iac.remedy:import_block",
     jobs="uwu.domains.iac.jobs:JOBS",
     sync=((Phase.DECLARE, "iac.read"),),
+    rules="uwu.domains.iac.rules:RULES",
+    sweep="uwu.domains.iac.rules:sweep",
+    planners=(
+        Planner(
+            name="terraform",
+            title="Terraform",
+            plan="uwu.domains.iac.runs.planner:plan",
+            apply="uwu.domains.iac.runs.planner:apply",
+            observe="uwu.domains.iac.runs.planner:observe",
+        ),
+    ),
     tables="uwu.domains.iac.tables",
     actions=ACTIONS,
     wire={

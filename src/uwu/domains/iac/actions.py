@@ -1,4 +1,4 @@
-"""What can be done to states."""
+"""What can be done to states and with runs."""
 
 from __future__ import annotations
 
@@ -14,12 +14,16 @@ LIST, CREATE, FORCE, IMPORT, REKEY, UPLOAD, DISCOVER = (
     "iac.state.upload",
     "iac.discover",
 )
+RUN, CANCEL, HOOK = "iac.run.plan", "iac.run.cancel", "iac.run.hook"
 
 ACTIONS = (
     Action(READ, "change", "download a state, with the secrets in it"),
     Action(WRITE, "change", "write a state, or bring an earlier version back"),
     Action(LOCK, "change", "lock a state, and give one's own lock back"),
     Action(UNLOCK, "change", "take a lock away from its holder"),
+    Action(RUN, "run", "plan a stack with Terraform"),
+    Action(CANCEL, "run", "cancel a run, or try it again"),
+    Action(HOOK, "open", "deliver a webhook that its signature vouches for"),
     Action(LIST, "read", "list the states that one may download"),
     Action(CREATE, "run", "make a state that no stack declares"),
     Action(FORCE, "admin", "write a state against the order of its serials, or of another lineage"),

@@ -31,6 +31,10 @@ STACK = EntityKind(
                 "description": "an account id has twelve digits; quote it",
             },
             "region": _TEXT,
+            "source": {
+                **_TEXT,
+                "description": "where its configuration lies: a folder beside this file, or git::URL//folder?ref=main",
+            },
         },
     },
     references={"owner": ("group", "ownedBy", "ownerOf"), "system": ("system", "partOf", "hasPart")},

@@ -9,6 +9,7 @@ from __future__ import annotations
 from uwu.kernel.plans.model import (
     DESTRUCTIVE,
     Action,
+    Affected,
     Done,
     Plan,
     PlannedChange,
@@ -23,6 +24,7 @@ from uwu.kernel.plans.model import (
 __all__ = [
     "DESTRUCTIVE",
     "Action",
+    "Affected",
     "Done",
     "Plan",
     "PlannedChange",

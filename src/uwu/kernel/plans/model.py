@@ -48,6 +48,16 @@ class PlannedChange(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     """Where it fails, those after it are applied nevertheless."""
 
 
+class Affected(msgspec.Struct, frozen=True, kw_only=True):
+    """What a plan does not change and would feel it: it depends on what is deleted or replaced."""
+
+    subject: str
+    owner: str
+    """A group's reference; empty for nobody."""
+    why: str
+    """The shortest path from it to what is gone, for people."""
+
+
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """What would be done, in order."""
 
@@ -61,6 +71,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """How many subjects the plan's scope holds: the base of the safety limit."""
     notes: tuple[str, ...] = ()
     """What was asked for and is not in it, and why."""
+    affected: tuple[Affected, ...] = ()
+    """The blast radius, where the planner knows it: the nearest of each owner."""
 
     @property
     def hash(self) -> str:

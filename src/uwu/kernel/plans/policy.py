@@ -78,6 +78,11 @@ def needed(kernel: Kernel, connection: sa.Connection, plan: Plan) -> Needed:
     required = sorted(groups) + ([ADMIN] if nobodys else [])
     approvals = kernel.settings.plans.approvals
     policy = [f"plans.approvals = {approvals}"]
+    if kernel.settings.plans.affected_approve:
+        feel = sorted({each.owner for each in plan.affected if each.owner} - set(required))
+        if feel:
+            required += feel
+            policy.append(f"plans.affected_approve: what depends on it is owned by {', '.join(feel)}")
     for entity in declared.entities(connection, kind=APPROVAL_POLICY.kind, orphan=False):
         if not _matches(entity, plan, facts):
             continue

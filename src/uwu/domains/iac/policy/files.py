@@ -1,4 +1,4 @@
-"""Rules that a home or a repository brings: ``*.cedar``, told of by annotations, and ``*.py`` with a tuple ``RULES``."""
+"""Rules that a home or a repository brings: ``*.cedar`` with annotations, and ``*.py`` with a tuple ``RULES``."""
 
 from __future__ import annotations
 

@@ -29,6 +29,7 @@ def upgrade() -> None:
         sa.Column("why", sa.Text(), nullable=False, comment="why it is so; empty where that goes without saying"),
         sa.Column("speculative", sa.Boolean(), nullable=False, comment="it is never applied"),
         sa.Column("destroy", sa.Boolean(), nullable=False),
+        sa.Column("forced", sa.Boolean(), nullable=False, comment="it may pass the safety limit of plans"),
         sa.Column("origin", sa.Text(), nullable=False, comment="cli, console or github"),
         sa.Column("revision", sa.Text(), nullable=False, comment="of the configuration: a commit; empty for a folder"),
         sa.Column("reason", sa.Text(), nullable=False),
@@ -36,6 +37,12 @@ def upgrade() -> None:
             "retries", sa.Text(), nullable=False, comment="the id of the run that it tries again; empty for none"
         ),
         sa.Column("requested_by", sa.Text(), nullable=False),
+        sa.Column(
+            "principal",
+            Json,
+            nullable=False,
+            comment="who asked, as they were then: the plan is asked for as they",
+        ),
         sa.Column("requested_at", Time(), nullable=False),
         sa.Column("started_at", Time(), nullable=True),
         sa.Column("finished_at", Time(), nullable=True),
