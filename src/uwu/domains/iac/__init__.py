@@ -34,6 +34,7 @@ DOMAIN = Domain(
         "/iac/state/": "uwu.domains.iac.wire_http:app",
         "/iac/tfe/v2/": "uwu.domains.iac.wire_cloud:app",
         "/iac/uploads/": "uwu.domains.iac.wire_uploads:app",
+        "/iac/hooks/github": "uwu.domains.iac.wire_github:app",
         "/.well-known/terraform.json": "uwu.domains.iac.wire_cloud:discovery",
     },
     evidence="uwu.domains.iac.ownership:evidence",

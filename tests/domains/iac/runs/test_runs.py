@@ -125,8 +125,7 @@ def test_another_plan_file_than_the_approved_one_is_not_applied(small: House) ->
         store.update(connection, run.id, plan_blob=other)
     failed = small.apply(run)
     assert failed.status == store.FAILED and "not the one that was approved" in failed.why
-    with pytest.raises(NotFound):
-        state(kernel)
+    assert state(kernel).version is None
 
 
 def test_a_plan_whose_bytes_and_hash_were_both_changed_is_void(small: House) -> None:
@@ -177,7 +176,7 @@ def test_a_run_that_applies_is_cancelled_and_what_was_done_is_in_the_state(small
     small.approve(run)
     job = apply.start(small.kernel, TEO, run.plan)
     until((tmp_path / "began").exists, "the provisioner did not begin")
-    assert "terraform_data.first: Creation complete" in small.log(run)  # the log is there while it runs
+    until(lambda: "terraform_data.first: Creation complete" in small.log(run), "nothing is told while it runs")
     with pytest.raises(Conflict, match="not ended"):
         ask.again(small.kernel, MIRA, run.id, origin="cli")
     waiting = ask.start(small.kernel, MIRA, ask.Asked(stack="payments"), origin="cli")
@@ -195,9 +194,7 @@ def test_a_run_that_applies_is_cancelled_and_what_was_done_is_in_the_state(small
     assert small.run(again.id).status == store.PLANNED and again.retries == run.id
 
 
-def test_a_run_that_waits_or_plans_is_cancelled(small: House, tmp_path: Path) -> None:
-    external = 'data "external" "x" {}'
-    del external
+def test_a_run_that_waits_for_approval_is_withdrawn(small: House) -> None:
     run = small.plan()
     assert run.status == store.PLANNED
     gone = ask.cancel(small.kernel, MIRA, run.id)
@@ -242,7 +239,7 @@ def test_a_speculative_run_is_never_applied(small: House) -> None:
 
 def test_who_may_not_does_not_run(small: House) -> None:
     stranger = person("zoe", roles=("viewer",))
-    with pytest.raises(UwuError, match="may not|not allowed|permits"):
+    with pytest.raises(UwuError, match=r"may not|not allowed|permits"):
         ask.start(small.kernel, stranger, ask.Asked(stack="payments"), origin="cli")
     with pytest.raises(NotFound, match="no stack"):
         ask.start(small.kernel, ADA, ask.Asked(stack="nowhere"), origin="cli")
@@ -254,4 +251,4 @@ def test_a_lock_of_another_is_left_alone(small: House) -> None:
     state_lock.lock(small.kernel, ADA, KEY, state_lock.told(b'{"ID": "theirs", "Who": "ada@host"}', KEY))
     execute.give_back(small.kernel, run, "ours")
     held = state(small.kernel).lock
-    assert held is not None and held.id == "theirs" and STACK == run.stack
+    assert held is not None and held.id == "theirs" and run.stack == STACK

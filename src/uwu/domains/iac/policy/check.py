@@ -35,8 +35,9 @@ def judge(
     changes = plan.effective
 
     def tell(rule: PlanRule, address: str, message: str) -> None:
-        subject = urns.get(address) or (f"{source}#{address}" if address else source)
-        names = dict.fromkeys((subject, f"{source}#{address}", source))
+        own = f"{source}#{address}" if source and address else source or address
+        subject = urns.get(address) or own
+        names = dict.fromkeys((subject, own, source))
         exempt = next((id for name in names if (id := exempting.of(rule.id, name, account))), "")
         found.append(
             Violation(
@@ -67,7 +68,7 @@ def judge(
                 problems.append(_broken(rule, "the plan", error))
     written = [rule for rule in rules if rule.cedar]
     for rule, change in cedar.judge(written, changes, stack=source, account=account, urns=urns, problems=problems):
-        tell(rule, change.address, f"{change.op.value} is forbidden: {rule.title[0].lower()}{rule.title[1:]}")
+        tell(rule, change.address, f"{rule.title[0].lower()}{rule.title[1:]} ({change.op.value})")
     found.sort(key=lambda v: (bool(v.exemption), not v.mandatory, _RANK[v.severity], v.rule, v.address))
     return Verdict(rules=len(rules), violations=tuple(found), problems=tuple(problems))
 
