@@ -14,6 +14,7 @@ ENTROPY, AUDIT = "/entropy", "/audit"
 STATES = "/states"
 DIFF = "/diff"
 RULES = "/rules"
+RUNS = "/runs"
 _DOTS = ("//", "/.")
 
 
@@ -45,6 +46,11 @@ def plan(number: int) -> str:
 def state(key: str) -> str:
     """A Terraform state by ``namespace/name``."""
     return f"{STATES}/{_tail(key)}"
+
+
+def run(number: int) -> str:
+    """A run of Terraform by its number."""
+    return f"{RUNS}/{number}"
 
 
 def job(id: str) -> str:

@@ -109,6 +109,10 @@ class PlanPage(View, frozen=True):
     changes: list[Change]
     more_changes: int
     notes: list[str]
+    affected: list[tuple[str, str]]
+    """(owner, the path that says why)."""
+    run: str
+    """The run of Terraform that made it; empty for none."""
     approvals_needed: int
     slots: list[Slot]
     rejected: list[Slot]
@@ -281,6 +285,8 @@ def page_of(kernel: Kernel, connection: sa.Connection, principal: Principal, id:
         changes=[_change(change, view.status) for change in view.changes[:CHANGES_SHOWN]],
         more_changes=max(0, len(view.changes) - CHANGES_SHOWN),
         notes=view.notes,
+        affected=[(words.short_ref(each.owner) or "nobody", each.why) for each in view.affected],
+        run=f"{links.RUNS}/{view.request['run']}" if view.planner == "terraform" else "",
         approvals_needed=view.approvals_needed,
         slots=slots,
         rejected=rejected,

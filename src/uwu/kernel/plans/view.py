@@ -15,7 +15,7 @@ from uwu.kernel.errors import Problem
 from uwu.kernel.identity import Principal
 from uwu.kernel.plans import approve, store
 from uwu.kernel.plans.approve import May, Slot
-from uwu.kernel.plans.model import Action, touched
+from uwu.kernel.plans.model import Action, Affected, touched
 from uwu.kernel.plans.store import (
     APPLIED,
     APPLYING,
@@ -125,6 +125,8 @@ class PlanView(msgspec.Struct, frozen=True, kw_only=True):
     """Plans that take it back."""
     request: dict[str, Any]
     notes: list[str]
+    affected: list[Affected]
+    """What depends on what it deletes or replaces, the nearest of each owner."""
     owners: list[str]
     counts: dict[str, int]
     """Changes by action."""
@@ -181,6 +183,7 @@ def view(kernel: Kernel, connection: sa.Connection, principal: Principal, id: st
         undone_by=undone,
         request=stored.request,
         notes=list(stored.plan.notes),
+        affected=list(stored.plan.affected),
         owners=stored.owners,
         counts={action.value: sum(c.action is action for c in stored.plan.changes) for action in Action},
         changes=changes,

@@ -109,6 +109,9 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     backend: Backend
 
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that goes away in the middle is no error: Terraform was interrupted, and asks again."""
+
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"

@@ -72,8 +72,7 @@ def plan(kernel: Kernel, request: Mapping[str, Any]) -> Plan:
         changes=(whole, *found),
         declared_hash=codec.digest([run.config_sha256, run.plan_sha256]),
         observed_hash=codec.digest(now),
-        subjects_total=max(document.plan.managed, 1),
-        notes=tuple(_notes(document.radius)),
+        subjects_total=document.plan.managed + 1,  # the stack itself is one
         affected=tuple(affected(document.radius)),
     )
 
@@ -91,15 +90,6 @@ def _change(change: Change, subjects: Mapping[str, str], stack: str, owner: str)
         owner=owner,
         harmless=True,
     )
-
-
-def _notes(radius: Radius) -> list[str]:
-    if not radius.gone:
-        return []
-    told = [f"blast radius: {radius.total} depend on what it destroys or replaces"]
-    if not radius.complete:
-        told.append("the graph is not known whole: more may depend on it")
-    return told
 
 
 def affected(radius: Radius) -> list[Affected]:
