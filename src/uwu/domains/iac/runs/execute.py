@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import uuid
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -83,7 +84,7 @@ def planned(kernel: Kernel, id: str) -> dict[str, Any]:
     except Stopped:
         values = {"status": store.CANCELLED, "why": f"cancelled by {_canceller(kernel, id)}"}
     except UwuError as error:
-        log.say(log.scrubber.text(str(error)), "error")
+        log.say(f"{error.problem.message} [{error.problem.code}]", "error")
         values = {"status": store.FAILED, "why": log.scrubber.text(error.problem.message)}
     log.flush()
     with kernel.db.write() as connection:
@@ -287,7 +288,7 @@ def applied(kernel: Kernel, id: str, plan_sha256: str, actor: str) -> dict[str, 
         except UwuError as error:
             status = store.CANCELLED if isinstance(error, Stopped) else store.FAILED
             why = log.scrubber.text(error.problem.message)
-            log.say(log.scrubber.text(str(error)), "error")
+            log.say(f"{error.problem.message} [{error.problem.code}]", "error")
             with kernel.db.write() as connection:
                 store.update(connection, id, status=status, why=why, finished_at=codec.now())
                 detail = {"number": run.number, "stack": run.stack, "status": status, "why": why}
@@ -348,7 +349,7 @@ def _apply(
             log.say("applied; a new plan is made to prove it")
             proof = _proof(tools, log)
     finally:
-        place.close()
+        _close(place, log)
     with kernel.db.write() as connection:
         values = {"status": store.APPLIED, "why": "", "finished_at": codec.now(), "plan_blob": "", "config_blob": ""}
         store.update(connection, run.id, **values, outcomes={"changes": outcomes, "proof": proof})
@@ -416,9 +417,33 @@ def rescue(kernel: Kernel, run: Run, place: Sandbox, principal: Principal, log: 
     wanted = state_write.Wanted(
         namespace=namespace, name=name, via="http", lock_id=lock, operation="OperationTypeApply"
     )
-    version = state_write.write(kernel, principal, wanted, left.read_bytes())
+    version = state_write.write(
+        kernel, principal, wanted, _following(state_version(kernel, run.state), left.read_bytes())
+    )
     left.unlink()
     log.say(f"what Terraform could not write is in the state now: version {version.number}", "warning")
+
+
+def _following(current: state_store.Version | None, data: bytes) -> bytes:
+    """What Terraform left behind as the version after ``current``. It numbers a state, and gives the first one its
+    lineage, only once it has reached the backend, which it had not."""
+    told = codec.decode(data)
+    if not isinstance(told, dict):
+        return data
+    serial = current.serial if current is not None else 0
+    if current is None or told.get("lineage") in ("", current.lineage):
+        told["lineage"] = current.lineage if current is not None else told.get("lineage") or str(uuid.uuid4())
+        told["serial"] = max(int(told.get("serial") or 0), serial + 1)
+    return codec.encode(told)
+
+
+def _close(place: Sandbox, log: Log) -> None:
+    """Deletes the folder of a run, unless a state lies in it that could not be brought where it belongs."""
+    left = place.work / "errored.tfstate"
+    if left.is_file():
+        log.say(f"the state that Terraform left lies in {left}: bring it in with uwu iac state import", "error")
+        return
+    place.close()
 
 
 def give_back(kernel: Kernel, run: Run, lock: str) -> None:

@@ -41,9 +41,16 @@ def main() -> int:
             resource.setrlimit(kind, (most, most))
 
     program = subprocess.Popen(
-        sys.argv[2:], stdin=subprocess.DEVNULL, start_new_session=True, preexec_fn=limited, pass_fds=()
+        sys.argv[2:],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+        preexec_fn=limited,
     )
     stopping = threading.Event()
+    pump = threading.Thread(target=_pump, args=(program,), daemon=True)
+    pump.start()
 
     def watch() -> None:
         sys.stdin.readline()
@@ -63,8 +70,22 @@ def main() -> int:
             program.wait(0.05)
     _signal(program.pid, signal.SIGKILL)  # what it started and did not wait for
     _reap()
+    pump.join(5)
     status = program.returncode
     return status if status >= 0 else 128 - status
+
+
+def _pump(program: subprocess.Popen[bytes]) -> None:
+    """Hands on what the program says. Once nobody listens it is read nevertheless: who writes to a closed pipe is
+    killed, and Terraform would be before it has written the state."""
+    assert program.stdout is not None
+    heard = True
+    while data := os.read(program.stdout.fileno(), 65_536):
+        while heard and data:
+            try:
+                data = data[os.write(1, data) :]
+            except OSError:
+                heard = False
 
 
 def _signal(group: int, number: int) -> None:
