@@ -27,6 +27,7 @@ from typing import Any, Self
 import uvicorn
 
 from bench.harness import Report
+from bench.iac_plan import plan
 
 RESOURCES = 10_000
 BAR = 1.5
@@ -39,6 +40,7 @@ def run(*, quick: bool) -> Report:
     report = Report("iac")
     with tempfile.TemporaryDirectory() as folder:
         state(report, Path(folder), times=20 if quick else 60)
+        plan(report, Path(folder), times=5 if quick else 15)
     return report
 
 

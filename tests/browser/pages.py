@@ -40,12 +40,14 @@ SAMPLES: dict[str, Sample] = {
     "/jobs/{id:str}": lambda _: [links.job(id) for id in (lively.SYNC, "job_inventory", lively.FAILED, lively.RUNNING)],
     "/plans/{id:str}": _plans,
     "/rules/{key:path}": lambda _: [links.rule(id) for id in ("world.open", "drift.undeclared", "drift.gone")],
+    "/runs/{id:str}": lambda _: ["/runs/1", "/runs/2"],
     "/states/{key:path}": lambda _: ["/states/default/payments", "/states/default/payments?before=1&after=2"],
 }
 """Route with a key -> pages of it. A new kind of page gets its row here, its data in tests/app/console/lively.py."""
 
 NO_PAGE = frozenset({
     "/graph/neighbours", "/graph/way", "/graph/beside",
+    "/runs/{id:str}/events", "/runs/{id:str}/log",
     "/jobs/{id:str}/events", "/jobs/{id:str}/log", "/plans/{id:str}/events",
     links.SYNC, "/sign-in/start", "/sign-in/callback", "/sign-in/leave",
 })  # fmt: skip

@@ -14,19 +14,26 @@ import sqlalchemy as sa
 from tests.app.console import world
 from tests.app.console.world import LEDGER, NOW, ago
 from uwu.app import identify
-from uwu.domains.iac import state_lock, state_write
+from uwu.domains.iac import state_crypt, state_lock, state_write
 from uwu.domains.iac.actions import ACTIONS
+from uwu.domains.iac.blast import Dependent, Hop, Radius
+from uwu.domains.iac.plan_json import Change, Op
+from uwu.domains.iac.plan_json import Plan as TerraformPlan
+from uwu.domains.iac.policy.model import Verdict, Violation
+from uwu.domains.iac.runs import execute, store
+from uwu.domains.iac.runs.store import Document
 from uwu.domains.iac.state_lock import Told
 from uwu.domains.iac.state_write import Wanted
-from uwu.kernel import codec, drift, exemptions, tables
+from uwu.kernel import codec, declared, drift, exemptions, tables
 from uwu.kernel.domain import Planner
 from uwu.kernel.errors import Conflict
 from uwu.kernel.identity import Principal
-from uwu.kernel.model import Severity
+from uwu.kernel.model import Entity, Place, Severity
 from uwu.kernel.notify.notices import Notice, tell
 from uwu.kernel.plans import Action, Plan, PlannedChange, approve
 from uwu.kernel.rules import ATTRIBUTE, UNDECLARED
 from uwu.kernel.runtime import Kernel
+from uwu.kernel.sensitive import MARK
 from uwu.kernel.settings import Settings
 
 SYNC, SHARD, FAILED, RUNNING = "job_sync", "job_shard_3", "job_failed", "job_running"
@@ -94,6 +101,7 @@ def enliven(kernel: Kernel) -> None:
     approve.ask(kernel, identify.local(), planner="close", request={}, reason="Ledger is open")
     keep_states(kernel)
     keep_exemptions(kernel)
+    keep_runs(kernel)
 
 
 def keep_exemptions(kernel: Kernel) -> None:
@@ -145,6 +153,61 @@ def keep_states(kernel: Kernel) -> None:
     state_write.write(kernel, ci, msgspec.structs.replace(payments, name="network"), state(4, "small"))
     held = Told(id="4f6b", who=f"mira@laptop {world.HOSTILE}", operation="OperationTypeApply", version="1.11.4")
     state_lock.lock(kernel, ci, "default/payments", held)
+
+
+def keep_runs(kernel: Kernel) -> None:
+    """A run that waits for approval, with a blast radius and broken rules, and one that failed."""
+    stack = Entity(
+        kind="Stack",
+        name="ledger-live",
+        api_version="uwu.dev/v1alpha1",
+        spec={"owner": "payments", "state": "uwu://", "source": "ledger"},
+        place=Place("stacks.yaml", 1),
+    )
+    with kernel.db.write() as connection:
+        declared.replace_entities(connection, "file:runs", [stack], [])
+    by = Principal(ref="user:default/mira", name="mira", kind="human", via="session")
+    gone = Change(
+        address="aws_lb.pay",
+        type="aws_lb",
+        op=Op.REPLACE,
+        before={"name": "pay", "token": MARK},
+        after={"name": f"pay-2 {world.HOSTILE}", "token": MARK},
+        changed=("name", "token"),
+        forces=("name",),
+    )
+    record = "stack:default/web#aws_route53_record.pay"
+    feels = Dependent(
+        subject=record, name=f"pay.example.com {world.HOSTILE}", type="aws_route53_record", category="DNS name",
+        owner="group:default/edge", account="", stack="stack:default/web", distance=1, in_plan=False,
+        path=[Hop(record, "names", "arn:aws:x:eu-west-1:1:lb/pay", "aws_route53_record.pay: alias.name")],
+    )  # fmt: skip
+    broken = Violation(
+        rule="plan.data-destroyed", title="x", severity=Severity.CRITICAL, mandatory=False, address="aws_lb.pay",
+        subject="", message=f"it is replaced {world.HOSTILE}", why="Because.", remedy="Move it.",
+    )  # fmt: skip
+    radius = Radius(
+        gone=["aws_lb.pay"], dependents=[feels], total=1, owners={"group:default/edge": 1}, categories={"DNS name": 1},
+        stacks=["stack:default/web"], complete=False, lacks=["aws/1/eu-west-1/aws_lb"],
+    )  # fmt: skip
+    document = Document(
+        plan=TerraformPlan(format_version="1.2", terraform_version="1.11.4", changes=(gone,), drift=(gone,), managed=4),
+        subjects={},
+        verdict=Verdict(rules=23, violations=(broken,)),
+        radius=radius,
+    )
+    common = {"stack": stack.ref, "state": "default/ledger-live", "origin": "cli", "started_at": ago(minutes=3)}
+    with kernel.db.write() as connection:
+        sealed = state_crypt.seal(state_crypt.keys(kernel), msgspec.json.encode(document))
+        id = store.insert(connection, by, {**common, "reason": f"A new name {world.HOSTILE}"})
+        ready = {"summary": execute.summary(document), "json_blob": state_crypt.store(connection, sealed)}
+        store.update(connection, id, status=store.PLANNED, plan_sha256="ab" * 32, finished_at=ago(minutes=2), **ready)
+        failed = store.insert(connection, by, {**common, "speculative": True, "revision": "c0ffee" * 6 + "c0ff"})
+        store.update(connection, failed, status=store.FAILED, why=f"no {world.HOSTILE}", finished_at=ago(minutes=1))
+    log = store.Log(kernel, failed, "plan")
+    log.say("$ terraform plan")
+    log.say(f"Error: {world.HOSTILE}", "error")
+    log.flush()
 
 
 def _user() -> str:

@@ -159,9 +159,13 @@ def parse(data: bytes, key: str = "plan") -> Plan:
     """
     raw = _raw(data, key)
     problems: list[Problem] = []
+    changes = list(_changes(raw, "resource_changes", key, problems))
+    drift = [c for c in _changes(raw, "resource_drift", key, problems) if c.mode == "managed"]
+    outputs = list(_outputs(raw))
     # a provider may repeat in a computed attribute what is sensitive in another: Terraform marks only the other
-    scrubber = Scrubber(_secrets(raw))
-    changes = tuple(_changes(raw, "resource_changes", key, problems, scrubber))
+    scrubber = Scrubber(_secrets(raw)).within(codec.encode([changes, drift, outputs]))
+    if scrubber:
+        changes, drift, outputs = (_scrubbed(each, scrubber) for each in (changes, drift, outputs))
     prior = raw.get("prior_state")
     values = prior.get("values") if isinstance(prior, dict) else None
     modules: list[ModuleCall] = []
@@ -174,8 +178,8 @@ def parse(data: bytes, key: str = "plan") -> Plan:
         format_version=str(raw["format_version"]),
         terraform_version=str(raw.get("terraform_version", "")),
         changes=tuple(c for c in changes if c.mode == "managed" and c.op is not Op.NONE),
-        drift=tuple(c for c in _changes(raw, "resource_drift", key, problems, scrubber) if c.mode == "managed"),
-        outputs=tuple(_outputs(raw, scrubber)),
+        drift=tuple(drift),
+        outputs=tuple(outputs),
         managed=_managed(values.get("root_module") if isinstance(values, dict) else None)
         or sum(c.mode == "managed" and c.before is not None for c in changes),
         reads=sum(c.op is Op.READ for c in changes),
@@ -304,18 +308,23 @@ def _shape(key: str, what: str) -> BadInput:
 # ---- changes
 
 
-def _changes(
-    raw: Mapping[str, Any], section: str, key: str, problems: list[Problem], scrubber: Scrubber
-) -> Iterator[Change]:
+def _scrubbed(told: list[Any], scrubber: Scrubber) -> list[Any]:
+    return [
+        msgspec.structs.replace(each, before=scrubber.value(each.before), after=scrubber.value(each.after))
+        for each in told
+    ]
+
+
+def _changes(raw: Mapping[str, Any], section: str, key: str, problems: list[Problem]) -> Iterator[Change]:
     for index, entry in enumerate(raw.get(section) or ()):
         try:
-            yield _change(entry, scrubber)
+            yield _change(entry)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             message = f"the change is not of the form that format 1.x has ({type(error).__name__})"
             problems.append(Problem("plan-change", message, f"{key} /{section}/{index}", "the others are read"))
 
 
-def _change(entry: Mapping[str, Any], scrubber: Scrubber) -> Change:
+def _change(entry: Mapping[str, Any]) -> Change:
     change = entry["change"]
     op = _OPS[tuple(change["actions"])]
     kind, address = str(entry["type"]), str(entry["address"])
@@ -339,8 +348,8 @@ def _change(entry: Mapping[str, Any], scrubber: Scrubber) -> Change:
         reason=str(entry.get("action_reason", "")),
         imported=change.get("importing") is not None,
         create_before_destroy=change["actions"] == ["create", "delete"],
-        before=_shown(kind, before, change.get("before_sensitive"), scrubber),
-        after=_shown(kind, merged, change.get("after_sensitive"), scrubber),
+        before=_shown(kind, before, change.get("before_sensitive")),
+        after=_shown(kind, merged, change.get("after_sensitive")),
         changed=tuple(_differing(before, merged)) if isinstance(before, dict) and isinstance(merged, dict) else (),
         forces=tuple(dict.fromkeys(str(path[0]) for path in change.get("replace_paths") or () if path)),
     )
@@ -352,13 +361,12 @@ def _differing(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[
             yield name
 
 
-def _shown(kind: str, value: Any, mask: Any, scrubber: Scrubber) -> dict[str, Any] | None:
+def _shown(kind: str, value: Any, mask: Any) -> dict[str, Any] | None:
     if value is None:
         return None
     if not isinstance(value, dict):
         raise TypeError("values of a resource are an object")
-    hidden = sensitive.redacted(kind, _masked(value, mask), ())
-    return scrubber.value(hidden) if scrubber else hidden
+    return sensitive.redacted(kind, _masked(value, mask), ())
 
 
 def _masked(value: Any, mask: Any) -> Any:
@@ -414,7 +422,7 @@ def _texts(value: Any) -> Iterator[str]:
             yield from _texts(each)
 
 
-def _outputs(raw: Mapping[str, Any], scrubber: Scrubber) -> Iterator[Output]:
+def _outputs(raw: Mapping[str, Any]) -> Iterator[Output]:
     for name, change in sorted((raw.get("output_changes") or {}).items()):
         op = _OPS.get(tuple(change.get("actions") or ()), Op.NONE)
         if op is Op.NONE:
@@ -422,7 +430,7 @@ def _outputs(raw: Mapping[str, Any], scrubber: Scrubber) -> Iterator[Output]:
         hidden = bool(change.get("before_sensitive") or change.get("after_sensitive"))
         before = _masked(change.get("before"), change.get("before_sensitive"))
         after = _masked(_unknown(change.get("after"), change.get("after_unknown")), change.get("after_sensitive"))
-        named = scrubber.value(sensitive.redacted("", {name: [before, after]}, ())[name])
+        named = sensitive.redacted("", {name: [before, after]}, ())[name]
         yield Output(name=name, op=op, sensitive=hidden, before=named[0], after=named[1])
 
 

@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -107,7 +108,7 @@ def unfingerprinted(text: str) -> str:
 
 def redacted(type: str, attributes: Mapping[str, Any], sensitive: Iterable[tuple[str | int, ...]]) -> dict[str, Any]:
     """``attributes`` of a ``type`` without secrets: those at the paths ``sensitive``, and well-known ones."""
-    kept: dict[str, Any] = _named(attributes)
+    kept: dict[str, Any] = _named(attributes if isinstance(attributes, dict) else dict(attributes))
     for path in [*sensitive, *((name,) for name in _KNOWN.get(type, ()))]:
         _mark(kept, path)
     for path in _HASHED.get(type, ()):
@@ -116,13 +117,19 @@ def redacted(type: str, attributes: Mapping[str, Any], sensitive: Iterable[tuple
 
 
 def _named(value: Any, name: str = "") -> Any:
-    if isinstance(value, Mapping):
+    if isinstance(value, str):
+        return MARK if value and _says_secret(name) else value
+    if isinstance(value, dict):
         return {key: _named(each, str(key)) for key, each in value.items()}
     if isinstance(value, list):
         return [_named(each, name) for each in value]
-    if isinstance(value, str) and value and _SECRET.search(name):
-        return MARK
     return value
+
+
+@lru_cache(20_000)
+def _says_secret(name: str) -> bool:
+    """Whether an attribute's name says that it is a secret. States repeat few names often."""
+    return _SECRET.search(name) is not None
 
 
 def _mark(value: Any, path: tuple[str | int, ...]) -> None:

@@ -43,13 +43,13 @@ def add(app: App) -> None:
 
 
 def check(
-    plan: str,
+    plan: Annotated[str, Parameter(allow_leading_hyphen=True)],
     *,
     rules: tuple[str, ...] = (),
     exemptions: str = "",
     stack: str = "",
     account: str = "",
-    strict: Annotated[Literal["", "critical", "high", "medium", "low"], Parameter()] = "",
+    strict: Literal["", "critical", "high", "medium", "low"] = "",
     format: Literal["text", "github"] = "text",
 ) -> Answer:
     """Judge a plan by the rules, without a server: terraform show -json FILE > plan.json.
