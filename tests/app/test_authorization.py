@@ -180,6 +180,7 @@ LOCAL = {
     ("catalog", "fmt"): "writes the files that it is given",
     ("catalog", "schema"): "prints what is installed",
     ("catalog", "touches"): "reads the files that it is given",
+    ("iac", "check"): "judges a file by rules, for CI: it has no server and no home",
 }
 """Commands that ask no API: they work on files of whoever calls them."""
 

@@ -410,10 +410,8 @@ class _Look:
 
 def begin(at: Frame, request: Asked, form: Form) -> Answer:
     """Asks for a run of a stack and shows it."""
-    wanted = ask.Asked(
-        stack=form.get("stack"), reason=form.get("reason")[:500], speculative=form.get("speculative") == "yes"
-    )
-    run = ask.start(at.kernel, identify.principal_of(request), wanted, origin="console")
+    wanted = ask.Asked(reason=form.get("reason")[:500], speculative=form.get("speculative") == "yes")
+    run = ask.start(at.kernel, identify.principal_of(request), form.get("stack"), wanted, origin="console")
     return redirect(links.run(run.number))
 
 

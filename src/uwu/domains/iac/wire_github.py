@@ -116,9 +116,9 @@ def _runs(asked: Asked, told: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     with asked.kernel.db.read() as connection:
         stacks = [s for s in declared.entities(connection, kind="Stack", orphan=False) if _lies_in(s, addresses)]
     for stack in stacks:
-        wanted = ask.Asked(stack=stack.ref, reason=f"{name}#{number}", speculative=True, revision=commit)
+        wanted = ask.Asked(reason=f"{name}#{number}", speculative=True, revision=commit)
         due = {"repository": name, "number": number, "commit": commit, "base_url": asked.base_url}
-        run = ask.start(asked.kernel, GITHUB, wanted, origin="github", vouched=True, pull_request=due)
+        run = ask.start(asked.kernel, GITHUB, stack.ref, wanted, origin="github", vouched=True, pull_request=due)
         yield {"run": run.number, "stack": run.stack}
 
 

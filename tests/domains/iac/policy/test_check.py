@@ -30,10 +30,10 @@ def check(tmp_path: Path, *arguments: str, given: bytes | None = None) -> subpro
     ("changes", "more", "status"),
     [
         ((LOGS,), (), 0),
-        ((LOGS,), ("--strict", "low"), 7),
+        ((LOGS,), ("--strict", "low"), 9),
         ((LOGS,), ("--strict", "medium"), 0),
-        ((PUBLIC, LOGS), (), 7),
-        ((change("aws_security_group", after={"ingress": [{"cidr_blocks": 7}]}),), (), 8),
+        ((PUBLIC, LOGS), (), 9),
+        ((change("aws_security_group", after={"ingress": [{"cidr_blocks": 7}]}),), (), 10),
     ],
 )
 def test_the_exit_status_says_how_it_went(
@@ -55,7 +55,7 @@ def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
 def test_json_annotations_and_standard_input(tmp_path: Path) -> None:
     done = check(tmp_path, "--json", "iac", "check", "-", given=content(PUBLIC))
     told = json.loads(done.stdout)
-    assert (done.returncode, told["passed"], told["violations"][0]["rule"]) == (7, False, "plan.bucket-public-acl")
+    assert (done.returncode, told["passed"], told["violations"][0]["rule"]) == (9, False, "plan.bucket-public-acl")
     hooked = check(tmp_path, "iac", "check", "-", "--format", "github", given=content(PUBLIC, LOGS))
     lines = hooked.stdout.strip().splitlines()
     assert lines[0].startswith(
@@ -80,5 +80,5 @@ def test_an_exemption_counts_until_its_day(tmp_path: Path) -> None:
     (tmp_path / "plan.json").write_bytes(content(PUBLIC))
     base = ("iac", "check", str(tmp_path / "plan.json"), "--stack", "stack:default/site", "--exemptions")
     assert check(tmp_path, *base, exemption(1)).returncode == 0
-    assert check(tmp_path, *base, exemption(-1)).returncode == 7
+    assert check(tmp_path, *base, exemption(-1)).returncode == 9
     assert check(tmp_path, *base, str(tmp_path / "plan.json")).returncode == 2

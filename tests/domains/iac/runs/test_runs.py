@@ -179,7 +179,7 @@ def test_a_run_that_applies_is_cancelled_and_what_was_done_is_in_the_state(small
     until(lambda: "terraform_data.first: Creation complete" in small.log(run), "nothing is told while it runs")
     with pytest.raises(Conflict, match="not ended"):
         ask.again(small.kernel, MIRA, run.id, origin="cli")
-    waiting = ask.start(small.kernel, MIRA, ask.Asked(stack="payments"), origin="cli")
+    waiting = ask.start(small.kernel, MIRA, "payments", ask.Asked(), origin="cli")
     ask.cancel(small.kernel, TEO, run.id)
     small.worker.run_until_done(job)
     ended = small.run(run.id)
@@ -240,9 +240,9 @@ def test_a_speculative_run_is_never_applied(small: House) -> None:
 def test_who_may_not_does_not_run(small: House) -> None:
     stranger = person("zoe", roles=("viewer",))
     with pytest.raises(UwuError, match=r"may not|not allowed|permits"):
-        ask.start(small.kernel, stranger, ask.Asked(stack="payments"), origin="cli")
+        ask.start(small.kernel, stranger, "payments", ask.Asked(), origin="cli")
     with pytest.raises(NotFound, match="no stack"):
-        ask.start(small.kernel, ADA, ask.Asked(stack="nowhere"), origin="cli")
+        ask.start(small.kernel, ADA, "nowhere", ask.Asked(), origin="cli")
 
 
 def test_a_lock_of_another_is_left_alone(small: House) -> None:

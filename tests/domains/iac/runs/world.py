@@ -74,7 +74,7 @@ class House:
 
     def plan(self, by: Principal = MIRA, **asked: object) -> Run:
         """A run, planned to its end."""
-        run = ask.start(self.kernel, by, ask.Asked(stack="payments", reason="a change", **asked), origin="cli")  # type: ignore[arg-type]
+        run = ask.start(self.kernel, by, "payments", ask.Asked(reason="a change", **asked), origin="cli")  # type: ignore[arg-type]
         self.worker.run_until_done(run.job)
         return self.run(run.id)
 

@@ -20,7 +20,7 @@ from uwu.kernel.errors import BadInput, NotFound
 from uwu.kernel.exemptions import Exempting, Exemption
 from uwu.kernel.model import Severity
 
-STOPPED, UNJUDGED = 7, 8
+STOPPED, UNJUDGED = 9, 10
 """Exit statuses beside 0: a rule stands against it; a rule could not judge it. What cannot be read is 2 or 3."""
 _RANK = {severity: rank for rank, severity in enumerate(Severity)}
 _LEVELS = {Severity.CRITICAL: "error", Severity.HIGH: "error", Severity.MEDIUM: "warning"}
@@ -54,7 +54,7 @@ def check(
 ) -> Answer:
     """Judge a plan by the rules, without a server: terraform show -json FILE > plan.json.
 
-    Exit status: 0 nothing stands against it, 7 a rule does, 8 a rule could not judge it, 2 the plan, the rules or the
+    Exit status: 0 nothing stands against it, 9 a rule does, 10 a rule could not judge it, 2 the plan, the rules or the
     exemptions cannot be read, 3 there is no such file.
 
     Parameters

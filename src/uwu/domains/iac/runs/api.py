@@ -12,7 +12,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody
 from msgspec import Meta
 
-from uwu.domains.iac.actions import CANCEL
+from uwu.domains.iac.actions import CANCEL, RUN
 from uwu.domains.iac.blast import Dependent, Hop, Radius
 from uwu.domains.iac.plan_json import Change, Output
 from uwu.domains.iac.policy.model import Violation
@@ -26,8 +26,6 @@ from uwu.kernel.identity import Principal
 from uwu.kernel.runtime import Kernel
 
 SEE = {"action": "world.read"}
-ASK: dict[str, Any] = {"action": "world.read"}
-"""Who may run a stack is decided once its body has told which: see ``ask.start``."""
 MOST_CHANGES = 5_000
 
 
@@ -36,7 +34,13 @@ def _target(kernel: Kernel, params: Mapping[str, Any]) -> Target:
         return store.target(connection, store.get(connection, params["id"]).stack)
 
 
+def _stack(kernel: Kernel, params: Mapping[str, Any]) -> Target:
+    with kernel.db.read() as connection:
+        return store.target(connection, store.stack_of(connection, f"{params['namespace']}/{params['name']}").ref)
+
+
 TOUCH: dict[str, Any] = {"action": CANCEL, "on": _target}
+ASK: dict[str, Any] = {"action": RUN, "on": _stack}
 
 
 class Started(msgspec.Struct, frozen=True):
@@ -154,10 +158,16 @@ def get_run_log(
     return Log(found, found[-1].line if found else after)
 
 
-@post("/iac/runs", sync_to_thread=True, opt=ASK, status_code=202)
-def start_run(kernel: NamedDependency[Kernel], principal: NamedDependency[Principal], data: JSONBody[Asked]) -> Started:
+@post("/iac/stacks/{namespace:str}/{name:str}/runs", sync_to_thread=True, opt=ASK, status_code=202)
+def start_run(
+    kernel: NamedDependency[Kernel],
+    principal: NamedDependency[Principal],
+    namespace: FromPath[str],
+    name: FromPath[str],
+    data: JSONBody[Asked],
+) -> Started:
     """Asks for a run: it plans, and asks for approval where something would change and no rule stands against it."""
-    run = ask.start(kernel, principal, data, origin="cli")
+    run = ask.start(kernel, principal, f"{namespace}/{name}", data, origin="cli")
     return Started(run.job, run)
 
 

@@ -27,8 +27,6 @@ TURN_SECONDS = 6 * 3600
 class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A run that is asked for."""
 
-    stack: str
-    """A reference or a name: ``payments``."""
     reason: str = ""
     """Why, for those who approve."""
     destroy: bool = False
@@ -42,13 +40,21 @@ class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
 
 def start(
-    kernel: Kernel, principal: Principal, asked: Asked, *, origin: str, vouched: bool = False, **more: Any
+    kernel: Kernel,
+    principal: Principal,
+    stack_name: str,
+    asked: Asked,
+    *,
+    origin: str,
+    vouched: bool = False,
+    **more: Any,
 ) -> Run:
-    """Asks for a run of a stack. ``vouched``: a signature said already that it may be; such a run is speculative.
+    """Asks for a run of a stack, by its reference or name. ``vouched``: a signature said already that it may be; such
+    a run is speculative.
 
     Raises ``NotFound``, ``Denied``, ``Conflict`` where its state is not kept here."""
     with kernel.db.read() as connection:
-        stack = store.stack_of(connection, asked.stack)
+        stack = store.stack_of(connection, stack_name)
         target = store.target(connection, stack.ref)
     if not (vouched and asked.speculative):
         authorize.require(kernel, principal, RUN, target)
@@ -109,14 +115,13 @@ def again(kernel: Kernel, principal: Principal, id: str, *, origin: str) -> Run:
     if not run.ended:
         raise Conflict(f"run {run.number} is {run.status}: it has not ended", code="run-not-ended")
     wanted = Asked(
-        stack=run.stack,
         reason=run.reason,
         destroy=run.destroy,
         speculative=run.speculative,
         revision=run.revision,
         force=run.forced,
     )
-    return start(kernel, principal, wanted, origin=origin, retries=run.id, pull_request=run.pull_request)
+    return start(kernel, principal, run.stack, wanted, origin=origin, retries=run.id, pull_request=run.pull_request)
 
 
 # ---- the job

@@ -12,7 +12,7 @@ from uwu.kernel.errors import Conflict, NotFound
 _Client = Annotated[Client, Parameter(parse=False)]
 SIGNS = {"create": "+", "update": "~", "replace": "-/+", "delete": "-", "read": "<=", "forget": "."}
 SHOWN = 40
-NOT_PLANNED = {"failed": 1, "refused": 7, "cancelled": 1, "discarded": 1}
+NOT_PLANNED = {"failed": 1, "refused": 9, "cancelled": 1, "discarded": 1}
 """Exit statuses of ``uwu iac plan``."""
 
 
@@ -34,7 +34,7 @@ def plan(
 ) -> Answer:
     """Plan a stack with Terraform in a worker, and ask for approval of what it would change.
 
-    Exit status: 0 planned or nothing to change, 1 failed, 7 refused by a rule or the safety limit.
+    Exit status: 0 planned or nothing to change, 1 failed, 9 refused by a rule or the safety limit.
 
     Parameters
     ----------
@@ -52,14 +52,14 @@ def plan(
         Pass the safety limit of plans; for admins.
     """
     body = {
-        "stack": stack,
         "reason": reason,
         "destroy": destroy,
         "speculative": speculative,
         "revision": revision,
         "force": force,
     }
-    result = client.start("/iac/runs", body)
+    name = stack.removeprefix("stack:")
+    result = client.start(f"/iac/stacks/{name if '/' in name else f'default/{name}'}/runs", body)
     return _told(client, str(result["run"]))
 
 

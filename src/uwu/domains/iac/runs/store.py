@@ -131,7 +131,7 @@ def stack_of(connection: sa.Connection, text: str) -> Entity:
     name = name if "/" in name else f"default/{name}"
     found = next((e for e in declared.entities(connection, kind="Stack") if e.ref == f"stack:{name}"), None)
     if found is None:
-        raise NotFound(f"there is no stack {text[:120]!r}", code="stack-unknown", hint="uwu estate list --kind Stack")
+        raise NotFound(f"there is no stack {text[:120]!r}", code="stack-unknown", hint="uwu catalog list --kind Stack")
     return found
 
 
