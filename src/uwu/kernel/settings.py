@@ -434,14 +434,12 @@ class IacSettings(Section, frozen=True):
     """Memory that each program of a run may write to: Terraform and a large provider take some 1,500."""
     run_env: tuple[str, ...] = ()
     """Variables of the worker that runs see beside PATH, LANG, TZ, proxies and SSL_CERT_FILE."""
-    runs_at_once: Positive = 2
-    """Runs that one worker plans or applies at the same time."""
     credentials: str = "uwu.domains.iac.runs.credentials:simulated"
     """``module:function`` (Kernel) that gives runs their short-lived credentials; by default ones that open nothing."""
     policies: tuple[str, ...] = ()
     """Files or folders of rules over plans beside those that uwu ships: ``*.cedar`` and ``*.py``, relative to the home.
     Python rules may do all that uwu may."""
-    github_secret_env: str = "UWU_GITHUB_SECRET"
+    github_secret_env: str = "UWU_GITHUB_SECRET"  # noqa: S105 - the name of a variable
     """The variable that holds the secret of GitHub's webhook; where it is not set, the webhook is off."""
     comments: str = "uwu.domains.iac.runs.comments:kept"
     """``module:function`` (Kernel) that comments on pull requests; by default what would be said is kept in the run's

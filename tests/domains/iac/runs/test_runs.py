@@ -6,17 +6,21 @@ import hashlib
 import os
 import time
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
-from tests.domains.iac.runs.world import ADA, KEY, MIRA, MODULE, SECRET, STACK, TEO, House, house, person
+from tests.app.front import ask as ask_api
+from tests.app.front import serving
+from tests.domains.iac.runs.world import ADA, KEY, MIRA, MODULE, SECRET, STACK, TEO, House, declare, house, person
 from tests.domains.iac.states import PAYMENTS
 from uwu.domains.iac import state_crypt, state_lock, state_store, state_write, tables
 from uwu.domains.iac.runs import ask, execute, store
-from uwu.kernel import audit, db
+from uwu.kernel import audit, codec, db, declared, drift, exemptions
 from uwu.kernel.errors import Conflict, NotFound, UwuError
+from uwu.kernel.model import Declaration
 from uwu.kernel.plans import apply, approve
 from uwu.kernel.plans import store as plans
 from uwu.kernel.runtime import Kernel
@@ -252,3 +256,70 @@ def test_a_lock_of_another_is_left_alone(small: House) -> None:
     execute.give_back(small.kernel, run, "ours")
     held = state(small.kernel).lock
     assert held is not None and held.id == "theirs" and run.stack == STACK
+
+
+def test_owners_of_what_depends_on_what_is_destroyed_must_approve(small: House, tmp_path: Path) -> None:
+    kernel = small.kernel
+    first = small.plan()
+    small.approve(first)
+    small.apply(first)
+    declare(kernel, tmp_path / "estate" / "dns", name="dns", owner="edge")
+    record = "stack:default/dns#aws_route53_record.pay"
+    with kernel.db.write() as connection:
+        made = Declaration(
+            source="stack:default/dns", address="aws_route53_record.pay", place="s", urn="", type="", declared_type="r"
+        )
+        declared.replace_declarations(connection, "stack:default/dns", [made])
+        row = {"target": f"{STACK}#terraform_data.network", "path": "alias.name", "name": "pay.example.com"}
+        connection.execute(tables.references.insert().values(source=record, **row))
+    small.write(MODULE.replace('input = "10.0.0.0/16"', 'input = "10.1.0.0/16"\n  triggers_replace = ["x"]'))
+    run = small.plan()
+    assert run.summary is not None and run.summary["radius"]["owners"] == {"group:default/edge": 1}
+    with kernel.db.read() as connection:
+        stored = plans.get(connection, run.plan)
+    assert stored.required == ["group:default/payments", "group:default/edge"]
+    assert [(a.owner, a.why) for a in stored.plan.affected] == [
+        ("group:default/edge", "pay.example.com names terraform_data.network")
+    ]
+    assert small.approve(run) == plans.WAITING
+    assert small.approve(run, person("eve", "edge")) == plans.APPROVED
+    assert small.apply(run).status == store.APPLIED
+
+
+def test_a_broken_rule_is_a_finding_until_its_plan_is_gone_and_can_be_exempt(small: House) -> None:
+    kernel = small.kernel
+    subject = f"{STACK}#terraform_data.loud"
+    run = small.plan()
+
+    def open_findings() -> list[str]:
+        drift.judge(kernel)
+        with kernel.db.read() as connection:
+            return [each.subject for each in drift.findings(connection, rule="plan.provisioner", limit=10).items]
+
+    assert open_findings() == [subject]
+    ends = codec.now() + timedelta(days=1)
+    exemptions.exempt(kernel, rule="plan.provisioner", subject=subject, until=ends, reason="known", actor=ADA.ref)
+    ask.cancel(kernel, MIRA, run.id)
+    with kernel.db.read() as connection:
+        assert not store.blobs(connection, run.id).plan_blob  # what can no longer be applied is not kept
+    again = small.plan()
+    assert again.summary is not None and again.summary["policy"]["exempt"] == 1
+    ask.cancel(kernel, MIRA, again.id)
+    assert open_findings() == []
+
+
+def test_the_api_tells_runs_plans_and_logs(small: House) -> None:
+    run = small.plan()
+    with serving(small.kernel, principal=MIRA) as url:
+        found = ask_api(url, "GET", "/api/v1/iac/runs?stack=payments").json
+        assert [each["number"] for each in found["items"]] == [1] and found["items"][0]["status"] == "planned"
+        told = ask_api(url, "GET", "/api/v1/iac/runs/1/plan")
+        assert told.json["changes_total"] == 3 and SECRET not in told.body.decode()
+        log = ask_api(url, "GET", "/api/v1/iac/runs/1/log?after=2&limit=2").json
+        assert [line["line"] for line in log["items"]] == [3, 4] and log["after"] == 4
+        assert ask_api(url, "GET", "/api/v1/iac/runs/9").json["code"] == "run-unknown"
+        gone = ask_api(url, "POST", f"/api/v1/iac/runs/{run.id}/cancel", b"{}", Content_Type="application/json")
+        assert gone.json["status"] == "discarded"
+    with serving(small.kernel, principal=person("zoe", roles=("viewer",))) as url:
+        path = "/api/v1/iac/stacks/default/payments/runs"
+        assert ask_api(url, "POST", path, b"{}", Content_Type="application/json").status == 403

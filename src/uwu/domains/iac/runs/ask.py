@@ -104,6 +104,7 @@ def cancel(kernel: Kernel, principal: Principal, id: str) -> Run:
         store.update(connection, run.id, cancelled_by=principal.ref, **values)
         detail = {"number": run.number, "stack": run.stack, "was": run.status}
         audit.append(connection, actor=principal.ref, action="iac.run.cancel", subject=run.id, detail=detail)
+        store.tidy(connection, run.stack)
         return store.get(connection, run.id)
 
 

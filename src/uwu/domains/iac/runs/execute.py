@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import time
 import uuid
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
@@ -42,6 +43,8 @@ from uwu.kernel.runtime import Kernel
 
 PLAN_FILE = "uwu.tfplan"
 JSON_BYTES = plan_json.MAX_BYTES
+TURN_SECONDS = 3600
+"""How long an apply waits for another run of its stack."""
 PROVEN, CHANGED = 0, 2
 """Exit statuses of ``plan -detailed-exitcode``."""
 
@@ -93,6 +96,7 @@ def planned(kernel: Kernel, id: str) -> dict[str, Any]:
         sealed = {name: values.pop(name) for name in ("plan_blob", "json_blob", "config_blob") if name in values}
         stored = {name: state_crypt.store(connection, each) for name, each in sealed.items()}
         store.update(connection, id, **{**values, **stored, "finished_at": codec.now()})
+        store.tidy(connection, run.stack)
         detail = {"number": run.number, "stack": run.stack, "status": values["status"], "why": values.get("why", "")}
         detail["plan_sha256"] = values.get("plan_sha256", "")
         audit.append(connection, actor=run.requested_by, action="iac.run.planned", subject=id, detail=detail)
@@ -318,15 +322,8 @@ def _apply(
     packed, lock = msgspec.msgpack.decode(store.content(kernel, held.config_blob), type=tuple[bytes, bytes])
     if hashlib.sha256(packed).hexdigest() != run.config_sha256:
         raise NotAsApproved("the configuration is not the one that was planned", place=f"run {run.number}")
+    _take_turn(kernel, run, log)
     require_fresh(kernel, run)
-    with kernel.db.write() as connection:
-        other = store.turn(connection, run, store.APPLYING)
-    if other is not None:
-        raise Conflict(
-            f"run {other.number} of {run.stack} is at work: one at a time",
-            code="run-busy",
-            hint=f"wait for it, or cancel it: uwu iac cancel {other.number}; then apply again",
-        )
     place.open()
     outcomes: dict[str, Any] = {}
     try:
@@ -358,6 +355,29 @@ def _apply(
         audit.append(connection, actor=actor, action="iac.run.applied", subject=run.id, detail=detail)
     log.say(proof)
     return {"note": f"terraform apply of {plan_sha256[:12]}: {proof}", "already": False}
+
+
+def _take_turn(kernel: Kernel, run: Run, log: Log) -> None:
+    """Waits while another run of the stack is at work. Raises ``Stopped``, ``Conflict`` (``run-busy``)."""
+    until, told = time.monotonic() + TURN_SECONDS, 0
+    while True:
+        if store.is_cancelled(kernel, run.id):
+            raise Stopped(f"run {run.number} was cancelled before it was applied")
+        with kernel.db.write() as connection:
+            other = store.turn(connection, run, store.APPLYING)
+        if other is None:
+            return
+        if told != other.number:
+            told = other.number
+            log.say(f"waiting for run {other.number} of the same stack, which is {other.status}")
+            log.flush()
+        if time.monotonic() > until:
+            raise Conflict(
+                f"run {other.number} of {run.stack} is at work: one at a time",
+                code="run-busy",
+                hint=f"cancel it, or wait for it: uwu iac cancel {other.number}; then plan again",
+            )
+        time.sleep(0.5)
 
 
 def _proof(tools: _Tools, log: Log) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -373,7 +373,15 @@ def forget(connection: sa.Connection, blobs: Iterable[str]) -> None:
     state_crypt.forget(connection, [blob for blob in blobs if blob])
 
 
-Stopping = Callable[[], bool]
+def tidy(connection: sa.Connection, stack: str) -> None:
+    """Deletes the plan files and configurations of the runs of ``stack`` that can no longer be applied."""
+    r = tables.runs
+    query = sa.select(r.c.id, r.c.plan_blob, r.c.config_blob).where(r.c.stack == stack, r.c.plan_blob != "")
+    for id, plan_blob, config_blob in connection.execute(query).all():
+        run = get(connection, id)
+        if run.ended or (run.speculative and run.status == PLANNED):
+            forget(connection, (plan_blob, config_blob))
+            update(connection, id, plan_blob="", config_blob="")
 
 
 def is_cancelled(kernel: Kernel, id: str) -> bool:
