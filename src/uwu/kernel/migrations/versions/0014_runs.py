@@ -5,7 +5,7 @@ from alembic import op
 
 from uwu.kernel.db import Json, Time
 
-revision = "0016"
+revision = "0014"
 down_revision = "0013"
 
 
