@@ -68,8 +68,8 @@ def graph(subject: str) -> str:
 
 
 def subject(key: str) -> str:
-    """The page of a urn or an entity reference."""
-    return resource(key) if key.startswith(("arn:", "urn:")) else entity(key)
+    """The page of a urn or an entity reference; of what a stack alone declares (``stack#address``) the stack's."""
+    return resource(key) if key.startswith(("arn:", "urn:")) else entity(key.partition("#")[0])
 
 
 def with_query(path: str, parameters: Mapping[str, str]) -> str:

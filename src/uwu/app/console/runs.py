@@ -350,8 +350,7 @@ def show_runs(at: Frame, request: Asked) -> Answer:
 def show_run(at: Frame, request: Asked) -> Answer:
     """A run with the end of its log; while it is at work the page follows it."""
     with at.kernel.db.read() as connection:
-        run = store.get(connection, _number(request))
-        store.stack_of(connection, run.stack)
+        run = store.seen(connection, _number(request))
         last = store.last_line(connection, run.id)
         lines = store.lines(connection, run.id, after=max(0, last - LINES_SHOWN))
     view = shown(at.kernel, identify.principal_of(request), run)
@@ -362,8 +361,7 @@ def show_run(at: Frame, request: Asked) -> Answer:
 def raw_log(at: Frame, request: Asked) -> Answer:
     """The whole log as text, a line each: time, phase, level, message."""
     with at.kernel.db.read() as connection:
-        run = store.get(connection, _number(request))
-        store.stack_of(connection, run.stack)
+        run = store.seen(connection, _number(request))
 
     def pages() -> Iterator[bytes]:
         after = 0
@@ -391,7 +389,7 @@ class _Look:
 
     def __init__(self, kernel: Kernel, principal: Principal, id: str, after: int) -> None:
         with kernel.db.read() as connection:
-            self._id = store.get(connection, id).id
+            self._id = store.seen(connection, id).id
         self._kernel, self._principal = kernel, principal
         self._follower = Follower(kernel, self._id, after)
 

@@ -19,6 +19,7 @@ from uwu.domains.iac.policy.model import Violation
 from uwu.domains.iac.runs import ask, store
 from uwu.domains.iac.runs.ask import Asked
 from uwu.domains.iac.runs.store import Document, Line, Run, RunPage
+from uwu.kernel import sight
 from uwu.kernel import tables as world
 from uwu.kernel.authorize import Target
 from uwu.kernel.errors import NotFound
@@ -88,9 +89,7 @@ def list_runs(
 def get_run(kernel: NamedDependency[Kernel], id: FromPath[str]) -> Run:
     """One run by its id or its number."""
     with kernel.db.read() as connection:
-        run = store.get(connection, id)
-        store.stack_of(connection, run.stack)
-        return run
+        return store.seen(connection, id)
 
 
 @get("/iac/runs/{id:str}/plan", sync_to_thread=True, opt=SEE)
@@ -98,8 +97,7 @@ def get_run_plan(kernel: NamedDependency[Kernel], id: FromPath[str]) -> Found:
     """What a run would change, which rules it breaks, and what depends on what it destroys. Raises ``NotFound`` before
     it has planned."""
     with kernel.db.read() as connection:
-        run = store.get(connection, id)
-        store.stack_of(connection, run.stack)
+        run = store.seen(connection, id)
     document = store.document(kernel, run.id)
     if document is None:
         raise NotFound(f"run {run.number} has planned nothing", code="run-not-planned", hint="its log tells why")
@@ -119,6 +117,8 @@ def get_run_plan(kernel: NamedDependency[Kernel], id: FromPath[str]) -> Found:
 def seen(connection: sa.Connection, document: Document) -> Radius:
     """The blast radius as whoever asks may see it: of a dependent that they may not see, that there is one."""
     radius = document.radius
+    if sight.current().all:
+        return radius
     named = sorted({hop.source for each in radius.dependents for hop in each.path})
     visible: set[str] = set()
     for table, column in ((world.resources, world.resources.c.urn), (world.entities, world.entities.c.ref)):
@@ -152,8 +152,7 @@ def get_run_log(
 ) -> Log:
     """The log of a run, from the line after ``after``. Secrets that are known stand in it as marks."""
     with kernel.db.read() as connection:
-        run = store.get(connection, id)
-        store.stack_of(connection, run.stack)
+        run = store.seen(connection, id)
         found = store.lines(connection, run.id, after=after, limit=limit)
     return Log(found, found[-1].line if found else after)
 

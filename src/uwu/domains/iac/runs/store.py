@@ -14,7 +14,7 @@ from uwu.domains.iac.blast import Radius
 from uwu.domains.iac.plan_json import Plan
 from uwu.domains.iac.policy.model import Verdict
 from uwu.domains.iac.scrub import Scrubber
-from uwu.kernel import codec, declared, paging
+from uwu.kernel import codec, declared, paging, sight
 from uwu.kernel import tables as world
 from uwu.kernel.authorize import Target
 from uwu.kernel.db import columns, to_struct
@@ -203,6 +203,14 @@ def get(connection: sa.Connection, id: str) -> Run:
     return to_struct(Run, row)
 
 
+def seen(connection: sa.Connection, id: str) -> Run:
+    """As ``get``, for somebody who looks: a run of a stack that they may not see is not there."""
+    run = get(connection, id)
+    if not sight.current().all:
+        stack_of(connection, run.stack)
+    return run
+
+
 def page(connection: sa.Connection, *, stack: str = "", status: str = "", limit: int = 50, after: str = "") -> RunPage:
     """Runs, the newest first. ``after`` is the ``after`` of the page before."""
     behind = paging.place(after, int)
@@ -212,6 +220,8 @@ def page(connection: sa.Connection, *, stack: str = "", status: str = "", limit:
         wheres.append(query.c.stack == stack)
     if status:
         wheres.append(query.c.status == status)
+    if not sight.current().all:
+        wheres.append(query.c.stack.in_(sa.select(world.entities.c.ref)))
     total = connection.execute(sa.select(sa.func.count()).select_from(query).where(*wheres)).scalar_one()
     if behind is not None:
         wheres.append(query.c.number < behind[0])
