@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,6 +125,3 @@ def house(kernel: Kernel, root: Path, module: str = MODULE) -> Iterator[House]:
         yield built
     finally:
         built.worker.stop(5)
-
-
-Until = Callable[[Callable[[], object], str], None]

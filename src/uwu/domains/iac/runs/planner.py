@@ -13,7 +13,7 @@ from uwu.domains.iac import observe as states
 from uwu.domains.iac import state_store
 from uwu.domains.iac.blast import Dependent, Radius
 from uwu.domains.iac.plan_json import GONE, UNKNOWN, Change, Op
-from uwu.domains.iac.runs import execute, store
+from uwu.domains.iac.runs import execute, store, tools
 from uwu.kernel import codec, urns
 from uwu.kernel.errors import BadInput, Conflict, Problem, Unavailable, UwuError
 from uwu.kernel.plans import Action, Affected, Done, Plan, PlannedChange, Step
@@ -61,7 +61,7 @@ def plan(kernel: Kernel, request: Mapping[str, Any]) -> Plan:
         owner=owner,
         harmless=True,  # the changes after it only tell how it went
     )
-    version = execute.state_version(kernel, run.state)
+    version = tools.state_version(kernel, run.state)
     now = [version.serial, version.lineage] if version is not None else [-1, ""]
     name = run.stack.rpartition("/")[2]
     title = f"Terraform {name}: {counts['create']} to create, {counts['update']} to update"
@@ -139,7 +139,7 @@ def observe(kernel: Kernel, subjects: Sequence[str]) -> Sequence[Problem]:
     for ref in sorted(stacks):
         with kernel.db.read() as connection:
             key = store.state_of(store.stack_of(connection, ref))
-        if execute.state_version(kernel, key) is None:
+        if tools.state_version(kernel, key) is None:
             continue
         try:
             state_store.current_content(kernel, f"{state_store.SCHEME}{key}")
