@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     import uwu.app.api.work
     import uwu.app.api.world
     import uwu.domains.iac.api
+    import uwu.domains.iac.runs.api
+    import uwu.domains.iac.runs.store
     import uwu.domains.iac.state_diff
     import uwu.domains.iac.state_store
     import uwu.domains.inventory.api
@@ -822,6 +824,108 @@ class Operations(ABC):
             after = page.after
             if not after:
                 return
+
+    def list_runs(
+        self,
+        *,
+        stack: str = "",
+        status: str = "",
+        limit: int = 50,
+        after: str = "",
+    ) -> uwu.domains.iac.runs.store.RunPage:
+        """Runs, the newest first; of one stack, or of one status."""
+        return self.call(
+            "GET",
+            "/iac/runs",
+            "uwu.domains.iac.runs.store:RunPage",
+            query={"stack": stack or None, "status": status or None, "limit": limit, "after": after or None},
+        )
+
+    def each_runs(
+        self,
+        *,
+        stack: str = "",
+        status: str = "",
+        limit: int = 50,
+    ) -> Iterator[uwu.domains.iac.runs.store.Run]:
+        """Every item of ``list_runs``, page by page; ``limit`` is the size of a page."""
+        after = ""
+        while True:
+            page = self.list_runs(stack=stack, status=status, limit=limit, after=after)
+            yield from page.items
+            after = page.after
+            if not after:
+                return
+
+    def get_run(
+        self,
+        id: str,
+    ) -> uwu.domains.iac.runs.store.Run:
+        """One run by its id or its number."""
+        return self.call("GET", f"/iac/runs/{quote(id, safe='')}", "uwu.domains.iac.runs.store:Run")
+
+    def cancel_run(
+        self,
+        id: str,
+    ) -> uwu.domains.iac.runs.store.Run:
+        """Stops a run. What is applied is interrupted as with Ctrl-C: what was begun ends, and the state is written."""
+        return self.call("POST", f"/iac/runs/{quote(id, safe='')}/cancel", "uwu.domains.iac.runs.store:Run")
+
+    def get_run_log(
+        self,
+        id: str,
+        *,
+        after_line: int = 0,
+        limit: int = 1000,
+    ) -> uwu.domains.iac.runs.api.Log:
+        """The log of a run, from the line after ``after_line``. Secrets that are known stand in it as marks."""
+        return self.call(
+            "GET",
+            f"/iac/runs/{quote(id, safe='')}/log",
+            "uwu.domains.iac.runs.api:Log",
+            query={"after_line": after_line or None, "limit": limit},
+        )
+
+    def get_run_plan(
+        self,
+        id: str,
+    ) -> uwu.domains.iac.runs.api.Found:
+        """What a run would change, which rules it breaks, and what depends on what it destroys. Raises ``NotFound`` before
+        it has planned.
+        """
+        return self.call("GET", f"/iac/runs/{quote(id, safe='')}/plan", "uwu.domains.iac.runs.api:Found")
+
+    def retry_run(
+        self,
+        id: str,
+    ) -> uwu.domains.iac.runs.api.Started:
+        """Asks for the same again, once a run has ended."""
+        return self.call("POST", f"/iac/runs/{quote(id, safe='')}/retry", "uwu.domains.iac.runs.api:Started")
+
+    def start_run(
+        self,
+        namespace: str,
+        name: str,
+        *,
+        reason: str = "",
+        destroy: bool = False,
+        speculative: bool = False,
+        revision: str = "",
+        force: bool = False,
+    ) -> uwu.domains.iac.runs.api.Started:
+        """Asks for a run: it plans, and asks for approval where something would change and no rule stands against it."""
+        return self.call(
+            "POST",
+            f"/iac/stacks/{quote(namespace, safe='')}/{quote(name, safe='')}/runs",
+            "uwu.domains.iac.runs.api:Started",
+            body={
+                "reason": reason,
+                "destroy": destroy,
+                "speculative": speculative,
+                "revision": revision,
+                "force": force,
+            },
+        )
 
     def list_states(
         self,

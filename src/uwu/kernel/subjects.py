@@ -25,6 +25,7 @@ def resolve(connection: sa.Connection, text: str) -> str:
         sa.select(f.c.subject).where(f.c.id == text),
         sa.select(d.c.urn).where(d.c.urn == urn),
         sa.select(v.c.urn).where(v.c.urn == urn),
+        sa.select(f.c.subject).where(f.c.subject == text),
     ):
         exact = connection.scalars(query.limit(1)).first()
         if exact is not None:

@@ -298,7 +298,7 @@ def test_a_broken_rule_is_a_finding_until_its_plan_is_gone_and_can_be_exempt(sma
 
     assert open_findings() == [subject]
     ends = codec.now() + timedelta(days=1)
-    exemptions.exempt(kernel, rule="plan.provisioner", subject=subject, until=ends, reason="known", actor=ADA.ref)
+    exemptions.exempt(kernel, ADA, rule="plan.provisioner", subject=subject, until=ends, reason="known")
     ask.cancel(kernel, MIRA, run.id)
     with kernel.db.read() as connection:
         assert not store.blobs(connection, run.id).plan_blob  # what can no longer be applied is not kept
@@ -315,8 +315,8 @@ def test_the_api_tells_runs_plans_and_logs(small: House) -> None:
         assert [each["number"] for each in found["items"]] == [1] and found["items"][0]["status"] == "planned"
         told = ask_api(url, "GET", "/api/v1/iac/runs/1/plan")
         assert told.json["changes_total"] == 3 and SECRET not in told.body.decode()
-        log = ask_api(url, "GET", "/api/v1/iac/runs/1/log?after=2&limit=2").json
-        assert [line["line"] for line in log["items"]] == [3, 4] and log["after"] == 4
+        log = ask_api(url, "GET", "/api/v1/iac/runs/1/log?after_line=2&limit=2").json
+        assert [line["line"] for line in log["items"]] == [3, 4] and log["last"] == 4
         assert ask_api(url, "GET", "/api/v1/iac/runs/9").json["code"] == "run-unknown"
         gone = ask_api(url, "POST", f"/api/v1/iac/runs/{run.id}/cancel", b"{}", Content_Type="application/json")
         assert gone.json["status"] == "discarded"

@@ -65,10 +65,10 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Log(msgspec.Struct, frozen=True):
-    """Lines of a run's log; ``after`` is the last of them."""
+    """Lines of a run's log; ``last`` is the number of the last of them."""
 
     items: list[Line]
-    after: int
+    last: int
 
 
 @get("/iac/runs", sync_to_thread=True, opt=SEE)
@@ -147,14 +147,14 @@ def _as_seen(each: Dependent, sees: Any) -> Dependent:
 def get_run_log(
     kernel: NamedDependency[Kernel],
     id: FromPath[str],
-    after: FromQuery[int] = 0,
+    after_line: FromQuery[int] = 0,
     limit: Annotated[FromQuery[int], Meta(ge=1, le=5000)] = 1000,
 ) -> Log:
-    """The log of a run, from the line after ``after``. Secrets that are known stand in it as marks."""
+    """The log of a run, from the line after ``after_line``. Secrets that are known stand in it as marks."""
     with kernel.db.read() as connection:
         run = store.seen(connection, id)
-        found = store.lines(connection, run.id, after=after, limit=limit)
-    return Log(found, found[-1].line if found else after)
+        found = store.lines(connection, run.id, after=after_line, limit=limit)
+    return Log(found, found[-1].line if found else after_line)
 
 
 @post("/iac/stacks/{namespace:str}/{name:str}/runs", sync_to_thread=True, opt=ASK, status_code=202)

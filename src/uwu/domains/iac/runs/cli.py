@@ -222,11 +222,11 @@ def log(run: str, *, after: int = 0, client: _Client) -> Answer:
     """
     id, lines = _of(client, run)["id"], []
     while True:
-        found = client.get(f"/iac/runs/{id}/log", after=after, limit=5000)
+        found = client.get(f"/iac/runs/{id}/log", after_line=after, limit=5000)
         lines += found["items"]
         if len(found["items"]) < 5000:
             break
-        after = found["after"]
+        after = found["last"]
     text = [f"{each['at'][11:19]} {each['phase']:<5} {each['level']:<7} {each['message']}" for each in lines]
     return Answer(lines, "\n".join(text) or "It has said nothing.")
 
