@@ -6,6 +6,7 @@ turns into a write fails under load and no timeout cures it. Keep write transact
 
 from __future__ import annotations
 
+import time
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -34,6 +35,7 @@ metadata = sa.MetaData(
 
 _CHECKPOINT = "wal_autocheckpoint=16384"
 """64 MB: what a large write sets more than once then goes into the file once."""
+_LOCK_SECONDS = 30
 ROWS_PER_WRITE = 1000
 """Rows in one write transaction: more makes readers of pages wait on SQLite."""
 
@@ -99,7 +101,7 @@ class Database:
             self.url,
             isolation_level=None,
             pool_use_lifo=True,  # each connection keeps pages of its own: few that are in use keep fewer
-            connect_args={"timeout": 30, "check_same_thread": False},
+            connect_args={"timeout": _LOCK_SECONDS, "check_same_thread": False},
             json_serializer=_dumps,
             json_deserializer=codec.decode,
         )
@@ -117,8 +119,10 @@ class Database:
 
         @event.listens_for(engine, "begin")
         def _begin(connection: sa.Connection) -> None:  # pyright: ignore[reportUnusedFunction]
-            write = connection.get_execution_options().get("write")
-            connection.exec_driver_sql("begin immediate" if write else "begin")
+            if connection.get_execution_options().get("write"):
+                _begin_immediate(connection)
+            else:
+                connection.exec_driver_sql("begin")
 
         return engine
 
@@ -149,6 +153,25 @@ class Database:
 
     def close(self) -> None:
         self.engine.dispose()
+
+
+def _begin_immediate(connection: sa.Connection) -> None:
+    """Waits for SQLite's one write lock, looking often: SQLite itself soon sleeps 100 ms between two looks."""
+    connection.exec_driver_sql("pragma busy_timeout=0")
+    try:
+        began, wait = time.monotonic(), 0.0005
+        while True:
+            try:
+                connection.exec_driver_sql("begin immediate")
+                return
+            except exc.OperationalError as error:
+                waited = time.monotonic() - began
+                if "locked" not in str(error.orig) or waited > _LOCK_SECONDS:
+                    raise
+            time.sleep(wait)
+            wait = min(wait * 1.5, 0.004 if waited < 2 else 0.05)
+    finally:
+        connection.exec_driver_sql(f"pragma busy_timeout={_LOCK_SECONDS * 1000}")
 
 
 def columns(table: sa.FromClause, struct: type[msgspec.Struct]) -> list[sa.ColumnElement[Any]]:
