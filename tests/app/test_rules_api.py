@@ -166,8 +166,11 @@ def test_the_command_tells_all_of_one(api: Any, kernel: Kernel) -> None:
     ):
         assert part in text
     with pytest.raises(NotFound) as refused:
-        rules.show("world.none", client=api)
+        rules.show("nothing-like-it", client=api)
     assert refused.value.problem.hint == "uwu rules --all lists them all"
+    with pytest.raises(NotFound) as refused:
+        rules.show("world.opne", client=api)
+    assert refused.value.problem.hint == "did you mean world.open? uwu rules --all lists them all"
 
 
 def test_the_command_exempts_lists_and_ends(api: Any) -> None:
