@@ -243,14 +243,15 @@ def _resources(kernel: Kernel, made: Sequence[Made], at: datetime, chance: rando
         ),
     )
 
-    def versions() -> Iterator[dict[str, Any]]:
-        for one in made:
-            then = changed.get(one.number)
-            yield {**facts(one, 1, "off" if then else "on"), "valid_from": born(one), "valid_to": then}
-            if then:
-                yield {**facts(one, 2, "on"), "valid_from": then, "valid_to": None}
-
-    _write(kernel, tables.versions, versions())
+    _write(
+        kernel,
+        tables.past_versions,
+        (
+            {**facts(one, 1, "off"), "valid_from": born(one), "valid_to": changed[one.number]}
+            for one in made
+            if one.number in changed
+        ),
+    )
     _write(
         kernel,
         tables.relations,

@@ -310,8 +310,9 @@ def poison(db: Database) -> int:
     """Puts an attack into every text of every table of the world; gives how many."""
     changed = 0
     for table in (
-        tables.entities, tables.declarations, tables.resources, tables.versions, tables.relations, tables.ownership,
-        tables.findings, tables.coverage, tables.jobs, tables.job_log, tables.audit, tables.notices, tables.saved_views,
+        tables.entities, tables.declarations, tables.resources, tables.past_versions, tables.relations,
+        tables.ownership, tables.findings, tables.coverage, tables.jobs, tables.job_log, tables.audit, tables.notices,
+        tables.saved_views,
     ):  # fmt: skip
         with db.write() as connection:
             rows = [dict(row._mapping) for row in connection.execute(sa.select(table))]

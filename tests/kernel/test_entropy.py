@@ -46,7 +46,7 @@ def opened(kernel: Kernel) -> Kernel:
     with made.db.write() as connection:
         for name in ("entropy_days", "entropy_subjects", "findings", "ownership", "declarations", "entities"):
             connection.execute(tables.__dict__[name].delete())
-        for name in ("resources", "cell_marks", "versions", "relations", "coverage"):
+        for name in ("resources", "cell_marks", "past_versions", "relations", "coverage"):
             connection.execute(tables.__dict__[name].delete())
         declared.replace_entities(
             connection,

@@ -185,7 +185,7 @@ def test_the_answer_is_that_of_a_plain_search(
 ) -> None:
     sqlite_kernel.domains = (Domain(name="things", title="Things", types=TYPES),)
     with sqlite_kernel.db.write() as connection:
-        for table in (tables.relations, tables.resources, tables.cell_marks, tables.coverage, tables.versions):
+        for table in (tables.relations, tables.resources, tables.cell_marks, tables.coverage, tables.past_versions):
             connection.execute(table.delete())
     draw(sqlite_kernel, [edge(f"{a}>{b}") for a, b in pairs], names=NAMES)
     draw_hollow(sqlite_kernel)

@@ -90,6 +90,7 @@ def test_who_may_read_nothing_sees_nothing(filled: Kernel) -> None:
 COUNTED = [
     tables.resources,
     tables.versions,
+    tables.past_versions,
     tables.findings,
     tables.ownership,
     tables.declarations,

@@ -74,13 +74,16 @@ INDEXED = (
 
 
 def tail(dialect: str, column: str) -> sa.ColumnElement[str]:
-    """The last part of a urn in lower case: what stands behind its last ``:`` or ``/``. There is an index on it."""
+    """The last part of a urn in lower case: what stands behind its last ``:`` or ``/``.
+
+    There is an index on it: for resources, of those for which ``unlike_name`` holds.
+    """
     return sa.literal_column(_tail(dialect, column), sa.Text())
 
 
-def lowered(column: str) -> sa.ColumnElement[str]:
-    """A column in lower case, as it is indexed."""
-    return sa.literal_column(f"lower({column})", sa.Text())
+def unlike_name(dialect: str) -> sa.ColumnElement[bool]:
+    """A resource whose name is not the last part of its urn; the others are found by name in ``search_resources``."""
+    return sa.literal_column(_unlike_name(dialect, "resources.urn", "resources.name"))
 
 
 def _tail(dialect: str, column: str) -> str:
@@ -88,6 +91,10 @@ def _tail(dialect: str, column: str) -> str:
         return f"lower(substring({column} from '[^:/]*$'))"
     rest = f"replace(replace({column}, ':', ''), '/', '')"
     return f"lower(substr({column}, length(rtrim({column}, {rest})) + 1))"
+
+
+def _unlike_name(dialect: str, urn: str, name: str) -> str:
+    return f"{_tail(dialect, urn)} <> lower({name})"
 
 
 _RANK = "case severity when 'critical' then 0 when 'high' then 1 when 'medium' then 2 when 'low' then 3 else 9 end"
@@ -123,8 +130,10 @@ def install(connection: sa.Connection) -> None:
     for statement in _owner_postgresql() if dialect == "postgresql" else _owner_sqlite():
         connection.exec_driver_sql(statement)
     for name, on in (
-        ("search_resources_by_tail", f"resources ({_tail(dialect, 'urn')})"),
-        ("search_resources_by_name", "resources (lower(name))"),
+        (
+            "search_resources_by_tail",
+            f"resources ({_tail(dialect, 'urn')}) where {_unlike_name(dialect, 'urn', 'name')}",
+        ),
         ("search_declarations_by_tail", f"declarations ({_tail(dialect, 'urn')})"),
         ("search_entities_by_name", "entities (lower(name))"),
         ("search_findings_by_rank", f"findings (({_RANK}), opened_at desc, id, status) where {_UNRESOLVED}"),
@@ -178,6 +187,10 @@ def _trigrams(connection: sa.Connection) -> None:
         )
 
 
+_PARTS = 16
+"""Parts of the trigram index that are there before they are merged: at SQLite's 4, half of a write is merging."""
+
+
 def _filled(one: Indexed, words: str) -> str:
     return (
         f"insert into {one.index} (key, name, words) "
@@ -226,6 +239,7 @@ def _sqlite(one: Indexed) -> list[str]:
         f"create virtual table {text} using fts5(name, words, content='{index}', content_rowid='id', "
         "tokenize='trigram', columnsize=0)",
         f"insert into {text} ({text}) values ('rebuild')",
+        f"insert into {text} ({text}, rank) values ('automerge', {_PARTS})",
         *(f"create trigger {name} {when} begin {what} end" for name, when, what in triggers),
     ]
 

@@ -114,6 +114,7 @@ class Visible:
         conditions: dict[sa.Table, sa.ColumnElement[bool]] = {
             r: self._resource(r),
             v: self._version(v),
+            tables.past_versions: self._version(tables.past_versions),
             e: self._entity(e),
             f: self._finding(f),
             o: self.key(o.c.subject),
@@ -289,7 +290,7 @@ def _read(connection: sa.Connection, queries: tuple[sa.Select[Any, Any], ...]) -
 
 _LOOKING: ContextVar[tuple[Kernel, Principal] | None] = ContextVar("uwu.looking", default=None)
 _UNSEEN = re.compile(
-    r"\b(resources|versions|entities|findings|ownership|declarations|relations|coverage|plans|plan_subjects|notices"
+    r"\b(resources|versions|past_versions|entities|findings|ownership|declarations|relations|coverage|plans|plan_subjects|notices"
     r"|entropy_days|exemptions|search_\w+)\b"
 )
 

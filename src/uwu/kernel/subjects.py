@@ -40,10 +40,15 @@ def resolve(connection: sa.Connection, text: str) -> str:
         suffixed = sa.or_(*(whole.like(f"%{sep}{like(lower)[1:-1]}", escape="\\") for sep in (":", "/")))
         return sa.and_(search_index.tail(dialect, name) == last, suffixed) if last else sa.false()
 
+    def named(name: str) -> sa.Select[str]:
+        held = sa.table("search_resources", sa.column("key", sa.Text()), sa.column("name", sa.Text()))
+        return sa.select(r.c.urn).select_from(held.join(r, r.c.urn == held.c.key)).where(held.c.name == name)
+
     for query in (
         sa.union(
-            sa.select(r.c.urn).where(sa.func.lower(r.c.name) == lower),
-            sa.select(r.c.urn).where(ends(r.c.urn, "resources.urn")),
+            named(lower),
+            named(last).where(ends(r.c.urn, "resources.urn")),
+            sa.select(r.c.urn).where(ends(r.c.urn, "resources.urn"), search_index.unlike_name(dialect)),
         ),
         sa.select(e.c.ref).where(sa.func.lower(e.c.name) == lower),
         sa.union(

@@ -282,21 +282,16 @@ PAST = ((20, 14), (12, 7), (11, 14))
 
 def give_a_past(connection: sa.Connection) -> None:
     """Gives ledger-db three versions before the one that it has, and a finding that was closed."""
-    v, r, f = tables.versions, tables.resources, tables.findings
+    v, p, r, f = tables.versions, tables.past_versions, tables.resources, tables.findings
     last = connection.execute(sa.select(v).where(v.c.urn == LEDGER.urn)).one()._asdict()
-    connection.execute(v.delete().where(v.c.urn == LEDGER.urn))
     begins = [ago(days=days) for days, _ in PAST] + [ago(hours=2)]
-    rows: list[dict[str, Any]] = []
-    for i, begin in enumerate(begins):
-        kept = PAST[i][1] if i < len(PAST) else LEDGER.attributes["BackupRetentionPeriod"]
+    for i, (_, kept) in enumerate(PAST):
         attributes = {**LEDGER.attributes, "BackupRetentionPeriod": kept}
-        end = begins[i + 1] if i + 1 < len(begins) else None
-        rows.append(
-            {**last, "version": i + 1, "attributes": attributes, "hash": codec.digest([i, kept]), "valid_from": begin,
-             "valid_to": end}
-        )  # fmt: skip
-    connection.execute(v.insert(), rows)
-    connection.execute(r.update().where(r.c.urn == LEDGER.urn).values(version=4, first_seen=begins[0]))
+        held = {"valid_from": begins[i], "valid_to": begins[i + 1]}
+        given = {"version": i + 1, "attributes": attributes, "hash": codec.digest([i, kept])}
+        connection.execute(p.insert().values(**last | given | held))
+    now = {"version": len(begins), "first_seen": begins[0], "changed_at": begins[-1]}
+    connection.execute(r.update().where(r.c.urn == LEDGER.urn).values(**now))
     open_one = connection.execute(sa.select(f).where(f.c.subject == LEDGER.urn, f.c.rule == ATTRIBUTE)).first()
     assert open_one is not None
     closed = {"id": "f_closed0000000000", "status": "closed", "cause": None, "actor": ""}

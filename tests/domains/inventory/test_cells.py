@@ -136,7 +136,7 @@ def test_any_faults_in_any_order_lose_nothing_and_end_at_the_truth(
 ) -> None:
     kernel, world = kernel_of_cells
     with kernel.db.write() as connection:
-        observed = (tables.resources, tables.cell_marks, tables.versions, tables.relations, tables.tombstones)
+        observed = (tables.resources, tables.cell_marks, tables.past_versions, tables.relations, tables.tombstones)
         for table in (*observed, tables.coverage):
             connection.execute(table.delete())
     for number, (there, standing) in enumerate(rounds):

@@ -137,14 +137,10 @@ class Tally(msgspec.Struct, frozen=True):
 
 def tally(connection: sa.Connection, begin: datetime, end: datetime) -> list[Tally]:
     """What differs between ``begin`` and ``end``, counted by everything that it can be narrowed by."""
-    v, o = tables.versions, tables.ownership
-    both = _both(begin, end, "", "", None)
-    of = sa.func.coalesce(both.c.after, both.c.before)
-    joined = both.join(v, sa.and_(v.c.urn == both.c.urn, v.c.version == of)).outerjoin(o, o.c.subject == both.c.urn)
-    by = (both.c.how, v.c.type, v.c.account, sa.func.coalesce(o.c.owner, ""))
-    return [
-        Tally(*row) for row in connection.execute(sa.select(*by, sa.func.count()).select_from(joined).group_by(*by))
-    ]
+    o, both = tables.ownership, _both(begin, end, "", "", None)
+    by = (both.c.how, both.c.type, both.c.account, sa.func.coalesce(o.c.owner, ""))
+    query = sa.select(*by, sa.func.count()).select_from(both.outerjoin(o, o.c.subject == both.c.urn))
+    return [Tally(*row) for row in connection.execute(query.group_by(*by))]
 
 
 class _Row(NamedTuple):
@@ -158,19 +154,37 @@ class _Row(NamedTuple):
 
 def _sides(
     begin: datetime, end: datetime, type: str, account: str, owner: str | None
-) -> tuple[sa.Select[Any, Any, Any], sa.Select[Any, Any, Any]]:
+) -> tuple[sa.Select[*tuple[Any, ...]], sa.Select[*tuple[Any, ...]]]:
     """The versions that held at ``begin`` and ended by ``end``, and those that began since and held at ``end``."""
-    v, o = tables.versions, tables.ownership
-    wheres = [column == value for column, value in ((v.c.type, type), (v.c.account, account)) if value]
-    held = sa.select(v.c.urn, v.c.version, v.c.hash).where(*wheres)
-    if owner is not None:
-        held = held.select_from(v.outerjoin(o, o.c.subject == v.c.urn)).where(sa.func.coalesce(o.c.owner, "") == owner)
-    old = held.where(v.c.valid_to > begin, v.c.valid_to <= end, v.c.valid_from <= begin)
-    lasting = sa.or_(v.c.valid_to.is_(None), v.c.valid_to > end)
-    return old, held.where(v.c.valid_from > begin, v.c.valid_from <= end, lasting)
+    p, r = tables.past_versions, tables.resources
+
+    def held(of: sa.Table, within: sa.FromClause, *wheres: sa.ColumnElement[bool]) -> sa.Select[*tuple[Any, ...]]:
+        query = sa.select(of.c.urn, of.c.version, of.c.hash, of.c.type, of.c.account)
+        query = query.select_from(within).where(*wheres)
+        query = query.where(
+            *(column == value for column, value in ((of.c.type, type), (of.c.account, account)) if value)
+        )
+        if owner is None:
+            return query
+        o = tables.ownership
+        return query.where(
+            sa.func.coalesce(sa.select(o.c.owner).where(o.c.subject == of.c.urn).scalar_subquery(), "") == owner
+        )
+
+    ended = (p.c.valid_to > begin, p.c.valid_to <= end)
+    before = p.join(r, sa.and_(r.c.urn == p.c.urn, r.c.version == p.c.version + 1))
+    old = held(p, p, *ended, p.c.valid_from <= begin)
+    new = sa.union_all(
+        held(r, r, r.c.first_seen > begin, r.c.first_seen <= end, r.c.changed_at <= end),
+        held(r, before, *ended, r.c.first_seen <= begin),
+        held(p, p, p.c.valid_from > begin, p.c.valid_from <= end, p.c.valid_to > end),
+    ).subquery("begun")
+    return old, sa.select(new)
 
 
-def _some(connection: sa.Connection, old: sa.Select[Any, Any, Any], new: sa.Select[Any, Any, Any]) -> list[_Row] | None:
+def _some(
+    connection: sa.Connection, old: sa.Select[*tuple[Any, ...]], new: sa.Select[*tuple[Any, ...]]
+) -> list[_Row] | None:
     """All that differs, joined here, which is faster than in the database; None where it is too much for that."""
     held: Sequence[Any] = connection.execute(old.limit(_AT_ONCE + 1)).all()
     came: Sequence[Any] = connection.execute(new.limit(_AT_ONCE + 1)).all()
@@ -178,7 +192,7 @@ def _some(connection: sa.Connection, old: sa.Select[Any, Any, Any], new: sa.Sele
         return None
     before: dict[str, tuple[int, str]] = {row[0]: (row[1], row[2]) for row in held}
     found: list[_Row] = []
-    for urn, version, hash in came:
+    for urn, version, hash, *_ in came:
         was = before.pop(urn, None)
         if was is None:
             found.append(_Row(urn, "added", None, version))
@@ -196,6 +210,8 @@ def _both(begin: datetime, end: datetime, type: str, account: str, owner: str | 
         sa.case((old.c.urn.is_(None), "added"), else_="changed").label("how"),
         old.c.version.label("before"),
         new.c.version.label("after"),
+        new.c.type,
+        new.c.account,
     ).select_from(new.outerjoin(old, old.c.urn == new.c.urn))
     come = come.where(sa.or_(old.c.urn.is_(None), old.c.hash != new.c.hash))
     gone = sa.select(
@@ -203,6 +219,8 @@ def _both(begin: datetime, end: datetime, type: str, account: str, owner: str | 
         sa.literal("removed").label("how"),
         old.c.version.label("before"),
         sa.cast(sa.null(), sa.Integer).label("after"),
+        old.c.type,
+        old.c.account,
     ).where(old.c.urn.not_in(sa.select(new.c.urn)))
     return sa.union_all(come, gone).subquery("found")
 

@@ -62,7 +62,7 @@ _DETAILS = (
     "r.type, r.account, r.region, r.name, r.managed_by "
     "from resources r left join coverage c on c.cell = r.cell where r.urn in ({values})"
 )
-_PAST = "select urn, max(version), max(valid_to) from versions where urn in ({values}) group by urn"
+_PAST = "select urn, max(version), max(valid_to) from past_versions where urn in ({values}) group by urn"
 _OF_CELLS_SQLITE = "select cell, urn from resources where cell in ({values})"
 _OF_CELLS_POSTGRESQL = (  # asked for each cell: of many at once it would rather read the whole table
     "select g.value, r.urn from ({values}) g, lateral (select urn from resources where cell = g.value offset 0) r"

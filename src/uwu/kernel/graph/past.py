@@ -19,7 +19,7 @@ from uwu.kernel import paging, search, tables
 from uwu.kernel.graph.read import SORTED_AT_MOST, Observed, Page, count, like
 
 By = Literal["type", "account", "region", "owner"]
-_V, _O, _R = tables.versions, tables.ownership, tables.resources
+_V, _P, _O, _R = tables.versions, tables.past_versions, tables.ownership, tables.resources
 _COLUMNS = ("urn", "type", "account", "region", "name", "tags", "managed_by", "cell", "version")
 
 
@@ -56,15 +56,15 @@ def find(
             now = [sa.func.coalesce(_R.c[name], "") == value for name, value in filters.items()]
     if behind is not None:
         now.append(sa.tuple_(_R.c.name, _R.c.urn) > sa.tuple_(*behind))
-        then.append(sa.tuple_(_V.c.name, _V.c.urn) > sa.tuple_(*behind))
+        then.append(sa.tuple_(_P.c.name, _P.c.urn) > sa.tuple_(*behind))
     still = sa.select(
         *(_R.c[name] for name in _COLUMNS), _R.c.changed_at.label("changed_at"), _R.c.owner.label("owner")
     )
     still = still.where(*now, _R.c.changed_at <= at).order_by(_R.c.name, _R.c.urn)
     over = sa.select(
-        *(_V.c[name] for name in _COLUMNS), _V.c.valid_from.label("changed_at"), _then("owner").label("owner")
+        *(_P.c[name] for name in _COLUMNS), _P.c.valid_from.label("changed_at"), _then("owner").label("owner")
     )
-    over = over.select_from(_owned()).where(*then, *_over(at)).order_by(_V.c.name, _V.c.urn)
+    over = over.select_from(_owned()).where(*then, *_over(at)).order_by(_P.c.name, _P.c.urn)
     # each ends by itself: of both together everything would be sorted
     halves = (sa.select(half.limit(limit + 1).subquery()) for half in (still, over))
     both = sa.union_all(*halves)
@@ -78,9 +78,11 @@ def find(
 
 def resource(connection: sa.Connection, urn: str, at: datetime) -> Observed | None:
     """The resource as it was at ``at``, attributes included; None where it was not there."""
-    query = sa.select(*(_V.c[name] for name in _COLUMNS), _V.c.attributes, _V.c.valid_from, _then("owner"))
+    query = sa.select(
+        *(_V.c[name] for name in _COLUMNS), _V.c.attributes, _V.c.valid_from, sa.func.coalesce(_O.c.owner, "")
+    ).select_from(_V.outerjoin(_O, _O.c.subject == _V.c.urn))
     ends = sa.or_(_V.c.valid_to.is_(None), _V.c.valid_to > at)
-    row = connection.execute(query.select_from(_owned()).where(_V.c.urn == urn, _V.c.valid_from <= at, ends)).first()
+    row = connection.execute(query.where(_V.c.urn == urn, _V.c.valid_from <= at, ends)).first()
     if row is None:
         return None
     found = _observed(row, _first_seen(connection, [urn]))
@@ -135,14 +137,15 @@ def census(
     """How many resources there were at ``at`` by a value, the most first."""
     filters = _filters(type, account, region, owner)
     then = [_then(name) == value for name, value in filters.items()]
+    now = [_R.c[name] == value for name, value in filters.items()]
     counted: Counter[str] = Counter()
     of = sa.func.count()
-    of_then = sa.select(_then(by), of).select_from(_owned()).where(*then).group_by(_then(by))
-    now = sa.select(_R.c[by], of).where(*(_R.c[name] == value for name, value in filters.items()))
+    here = sa.select(_R.c[by], of).where(*now).group_by(_R.c[by])
+    gone = sa.select(_then(by), of).select_from(_owned()).where(*then, *_over(at)).group_by(_then(by))
     for sign, query in (
-        (1, now.group_by(_R.c[by])),
-        (-1, of_then.where(*_begun(at))),
-        (1, of_then.where(*_over(at))),
+        (1, here),
+        *((-1, here.select_from(since).where(*wheres)) for since, wheres in _begun(at)),
+        (1, gone),
     ):
         for value, number in connection.execute(query):
             counted[value] += sign * number
@@ -155,21 +158,25 @@ def _filters(type: str, account: str, region: str, owner: str | None) -> dict[st
 
 
 def _then(name: str) -> sa.ColumnElement[Any]:
-    return sa.func.coalesce(_O.c.owner, "") if name == "owner" else _V.c[name]
+    return sa.func.coalesce(_O.c.owner, "") if name == "owner" else _P.c[name]
 
 
 def _owned() -> sa.FromClause:
-    return _V.outerjoin(_O, _O.c.subject == _V.c.urn)
+    return _P.outerjoin(_O, _O.c.subject == _P.c.urn)
 
 
-def _begun(at: datetime) -> tuple[sa.ColumnElement[bool], ...]:
-    """The current versions that were not yet there."""
-    return _V.c.valid_from > at, _V.c.valid_to.is_(None)
+def _begun(at: datetime) -> tuple[tuple[sa.FromClause, tuple[sa.ColumnElement[bool], ...]], ...]:
+    """The resources that were not yet as they are, in two parts: those that came since, and those that changed.
+
+    What was there already and changed since has a version before its present one, which ended since.
+    """
+    before = sa.and_(_P.c.urn == _R.c.urn, _P.c.version == _R.c.version - 1)
+    return (_R, (_R.c.first_seen > at,)), (_P.join(_R, before), (_P.c.valid_to > at, _R.c.first_seen <= at))
 
 
 def _over(at: datetime) -> tuple[sa.ColumnElement[bool], ...]:
     """The versions that held then and ended since."""
-    return _V.c.valid_from <= at, _V.c.valid_to > at
+    return _P.c.valid_from <= at, _P.c.valid_to > at
 
 
 def _count(
@@ -178,7 +185,7 @@ def _count(
     now: Sequence[sa.ColumnElement[bool]],
     then: Sequence[sa.ColumnElement[bool]],
 ) -> int:
-    begun = connection.execute(sa.select(sa.func.count()).select_from(_owned()).where(*then, *_begun(at))).scalar_one()
+    begun = sum(count(connection, since, [*now, *wheres]) for since, wheres in _begun(at))
     return count(connection, _R, now) - begun + _ended(connection, at, then)
 
 
@@ -188,7 +195,7 @@ def _ended(connection: sa.Connection, at: datetime, then: Sequence[sa.ColumnElem
 
 def _holds(text: str) -> sa.ColumnElement[bool]:
     pattern = like(text.replace("\0", ""))
-    words = (_V.c.name, _V.c.urn, sa.cast(_V.c.tags, sa.Text))
+    words = (_P.c.name, _P.c.urn, sa.cast(_P.c.tags, sa.Text))
     return sa.or_(*(sa.func.lower(word).like(pattern, escape="\\") for word in words))
 
 

@@ -1,4 +1,4 @@
-"""The statements that write resources, their versions and tombstones."""
+"""The statements that write resources, their past versions and tombstones."""
 
 # the names in its SQL are its own: nothing comes from outside
 # ruff: noqa: S608
@@ -22,7 +22,6 @@ _FACTS = {
     "version": "int",
 }
 ADD = bulk.upsert(tables.resources, {**_FACTS, "first_seen": "time", "changed_at": "time"})
-VERSIONS = bulk.upsert(tables.versions, {**_FACTS, "valid_from": "time", "valid_to": "time"})
 _CONTENT = {
     "urn": "text",
     "attributes": "json",
@@ -47,16 +46,17 @@ MOVE = Bulk(
     "update resources r set cell = given.cell, type = given.type, account = given.account, region = given.region, "
     "name = given.name, managed_by = given.managed_by from given where r.urn = given.urn",
 )
-VERSION_MOVE = Bulk(
-    {"urn": "text", "cell": "text"},
-    "update versions set cell = :cell: where urn = :urn: and valid_to is null",
-    "update versions v set cell = given.cell from given where v.urn = given.urn and v.valid_to is null",
+_FROM_RESOURCES = (
+    "insert into past_versions (urn, version, valid_from, valid_to, cell, type, account, region, name, attributes, "
+    "tags, managed_by, hash) select r.urn, r.version, r.changed_at, {at}, r.cell, r.type, r.account, r.region, r.name, "
+    "r.attributes, r.tags, r.managed_by, r.hash from {given} where r.urn = {urn}"
 )
-CLOSE = Bulk(
-    {"urn": "text", "version": "int", "at": "time"},
-    "update versions set valid_to = :at: where urn = :urn: and version = :version:",
-    "update versions v set valid_to = given.at from given where v.urn = given.urn and v.version = given.version",
+KEEP = Bulk(
+    {"urn": "text", "at": "time"},
+    _FROM_RESOURCES.format(at=":at:", given="resources r", urn=":urn:"),
+    _FROM_RESOURCES.format(at="given.at", given="resources r, given", urn="given.urn"),
 )
+"""Keeps the versions that hold as ended; before what they are is overwritten."""
 REMOVE = Bulk(
     {"urn": "text"},
     "delete from resources where urn = :urn:",

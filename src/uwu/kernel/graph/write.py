@@ -133,9 +133,8 @@ class _Work:
         self.state = state
         self.new: list[_Version] = []
         self.altered: list[_Version] = []
-        self.moved: list[_Version] = []
         self.placed: list[_Version] = []
-        self.closed: list[tuple[str, int, datetime]] = []
+        self.ended: list[tuple[str, datetime]] = []
         self.gone: list[tuple[str]] = []
         self.noted: list[tuple[str, datetime]] = []
         self.relations: list[Given] = []
@@ -169,12 +168,11 @@ class _Work:
         hash, number = _hash(one), known.version
         if known.hash == hash:
             if known.cell != cell:  # it is the same, seen from elsewhere
-                self.moved.append(same := _Version(one, cell, hash, number, at))
-                self.placed.append(same)
+                self.placed.append(_Version(one, cell, hash, number, at))
                 self.noted.append((urn, at))
             return True
         if known.changed_at < at:
-            self.closed.append((urn, number, at))
+            self.ended.append((urn, at))
             number += 1
         self.altered.append(version := _Version(one, cell, hash, number, at))
         if (known.cell, known.place) != (cell, _place(one)):
@@ -191,7 +189,7 @@ class _Work:
             return False
         if known.cell != cell:
             self.touched.add(known.cell)
-        self.closed.append((urn, known.version, at))
+        self.ended.append((urn, at))
         self.gone.append((urn,))
         self.relations.append(Given(urn, cell, at, before=known.cell))
         self.removed += 1
@@ -199,15 +197,13 @@ class _Work:
 
     def write(self, connection: sa.Connection, held: Mapping[str, Held]) -> None:
         """Writes it all, in the order of urns: unordered, two writers deadlock on PostgreSQL."""
-        for versions in (self.new, self.altered, self.moved, self.placed):
+        for versions in (self.new, self.altered, self.placed):
             versions.sort(key=_urn)
-        rows.CLOSE.run(connection, sorted(self.closed))
+        rows.KEEP.run(connection, sorted(self.ended))
         rows.ADD.run(connection, [(*v.facts(), v.at, v.at) for v in self.new])
         content = [(v.one.urn, v.one.attributes, v.one.tags, v.hash, v.number, v.at) for v in self.altered]
         rows.CHANGE.run(connection, content)
-        rows.VERSION_MOVE.run(connection, [(v.one.urn, v.cell) for v in self.moved])
         rows.MOVE.run(connection, [v.place() for v in self.placed])
-        rows.VERSIONS.run(connection, [(*v.facts(), v.at, None) for v in (*self.new, *self.altered)])
         rows.REMOVE.run(connection, sorted(self.gone))
         rows.NOTE.run(connection, sorted(self.noted))
         links.of_sources(connection, self.relations)

@@ -7,8 +7,6 @@ from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, Large
 
 from uwu.kernel.db import Bytewise, Json, Time, metadata
 
-_ENDED = "valid_to is not null"
-
 entities = sa.Table(
     "entities",
     metadata,
@@ -183,6 +181,7 @@ resources = sa.Table(
     Column("seen_at", Time, comment="when it was last seen other than by a complete look at its cell"),
     Index(None, "cell"),
     Index("ix_resources_by_name", "name", "urn"),
+    Index(None, "first_seen"),
     # each filter of the list counts the values of the others from one index, without the rows
     Index("ix_resources_by_type", "type", "account", "region", "owner"),
     Index("ix_resources_by_account", "account", "region", "type", "owner"),
@@ -191,13 +190,13 @@ resources = sa.Table(
     Index("ix_resources_by_maker", "managed_by", "owner", "account"),
 )
 
-versions = sa.Table(
-    "versions",
+past_versions = sa.Table(
+    "past_versions",
     metadata,
     Column("urn", Text, primary_key=True),
-    Column("version", Integer, primary_key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),
     Column("valid_from", Time, nullable=False),
-    Column("valid_to", Time, comment="null: still so"),
+    Column("valid_to", Time, nullable=False),
     Column("cell", Text, nullable=False),
     Column("type", Text, nullable=False),
     Column("account", Text, nullable=False),
@@ -208,8 +207,14 @@ versions = sa.Table(
     Column("managed_by", Text, nullable=False),
     Column("hash", Text, nullable=False),
     Index(None, "valid_from"),
-    Index(None, "valid_to", postgresql_where=sa.text(_ENDED), sqlite_where=sa.text(_ENDED)),
+    Index(None, "valid_to"),
 )
+
+views = sa.MetaData()
+"""What migrations make as views."""
+
+versions = sa.Table("versions", views, *(Column(column.name, column.type) for column in past_versions.columns))
+"""Every version: those that ended, and with ``valid_to`` null those that hold, which are the resources."""
 
 cell_marks = sa.Table(
     "cell_marks",
