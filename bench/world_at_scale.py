@@ -247,7 +247,13 @@ def _resources(kernel: Kernel, made: Sequence[Made], at: datetime, chance: rando
         kernel,
         tables.past_versions,
         (
-            {**facts(one, 1, "off"), "valid_from": born(one), "valid_to": changed[one.number]}
+            {
+                **facts(one, 1, "off"),
+                "valid_from": born(one),
+                "valid_to": changed[one.number],
+                "first_seen": born(one),
+                "ended": "changed",
+            }
             for one in made
             if one.number in changed
         ),

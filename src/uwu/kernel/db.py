@@ -33,8 +33,8 @@ metadata = sa.MetaData(
     }
 )
 
-_CHECKPOINT = "wal_autocheckpoint=16384"
-"""64 MB: what a large write sets more than once then goes into the file once."""
+_CHECKPOINT = "wal_autocheckpoint=65536"
+"""256 MB: what large writes set more than once then goes into the file once, and no writer waits for that midway."""
 _LOCK_SECONDS = 30
 ROWS_PER_WRITE = 1000
 """Rows in one write transaction: more makes readers of pages wait on SQLite."""

@@ -287,7 +287,7 @@ def give_a_past(connection: sa.Connection) -> None:
     begins = [ago(days=days) for days, _ in PAST] + [ago(hours=2)]
     for i, (_, kept) in enumerate(PAST):
         attributes = {**LEDGER.attributes, "BackupRetentionPeriod": kept}
-        held = {"valid_from": begins[i], "valid_to": begins[i + 1]}
+        held = {"valid_from": begins[i], "valid_to": begins[i + 1], "first_seen": begins[0], "ended": "changed"}
         given = {"version": i + 1, "attributes": attributes, "hash": codec.digest([i, kept])}
         connection.execute(p.insert().values(**last | given | held))
     now = {"version": len(begins), "first_seen": begins[0], "changed_at": begins[-1]}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from operator import attrgetter
 from typing import Any, Literal, NamedTuple, cast
@@ -23,6 +23,7 @@ from uwu.kernel.model import Change
 How = Literal["added", "changed", "removed"]
 _AT_ONCE = 50_000
 """So many versions of either time are read, joined and put in order here."""
+_IN = 500
 VALUES = 40
 """Attributes told of one resource."""
 
@@ -99,7 +100,7 @@ def between(
     last = behind[0] if behind is not None else ""
     counts: Mapping[str, int]
     rows: Sequence[_Row]
-    some = _some(connection, *_sides(begin, end, type, account, owner))
+    some = _some(connection, begin, end, type, account, owner)
     if some is not None:
         counts = Counter(row.how for row in some)
         rows = [row for row in some if row.urn > last and how in ("", row.how)]
@@ -183,22 +184,68 @@ def _sides(
 
 
 def _some(
-    connection: sa.Connection, old: sa.Select[*tuple[Any, ...]], new: sa.Select[*tuple[Any, ...]]
+    connection: sa.Connection, begin: datetime, end: datetime, type: str, account: str, owner: str | None
 ) -> list[_Row] | None:
-    """All that differs, joined here, which is faster than in the database; None where it is too much for that."""
-    held: Sequence[Any] = connection.execute(old.limit(_AT_ONCE + 1)).all()
-    came: Sequence[Any] = connection.execute(new.limit(_AT_ONCE + 1)).all()
-    if max(len(held), len(came)) > _AT_ONCE:
+    """All that differs, from what ended in between without the resources; None where it is too much to hold here."""
+    p, r, o = tables.past_versions, tables.resources, tables.ownership
+
+    def asked(of: sa.Table, *wheres: sa.ColumnElement[bool]) -> Sequence[Any]:
+        query = sa.select(of.c.urn, of.c.version, of.c.hash, of.c.type, of.c.account).where(*wheres)
+        if of is p:
+            query = query.add_columns(of.c.valid_from <= begin, of.c.ended)
+        if owner is not None:
+            held = sa.select(o.c.owner).where(o.c.subject == of.c.urn).scalar_subquery()
+            query = query.where(sa.func.coalesce(held, "") == owner)
+        return connection.execute(query.limit(_AT_ONCE + 1)).all()
+
+    def meant(row: Any) -> bool:
+        return type in ("", row.type) and account in ("", row.account)
+
+    ended = asked(p, p.c.valid_to > begin, p.c.valid_to <= end)
+    came = asked(r, r.c.first_seen > begin, r.c.first_seen <= end, r.c.changed_at <= end)
+    came_and_ended = asked(p, p.c.valid_from > begin, p.c.valid_from <= end, p.c.valid_to > end, p.c.first_seen > begin)
+    if max(map(len, (ended, came, came_and_ended))) > _AT_ONCE:
         return None
-    before: dict[str, tuple[int, str]] = {row[0]: (row[1], row[2]) for row in held}
-    found: list[_Row] = []
-    for urn, version, hash, *_ in came:
+    before = {row.urn: row for row in ended if row[5] and meant(row)}
+    after: dict[str, Any] = {row.urn: row for row in (*came, *came_and_ended) if meant(row)}
+    changed: list[_Row] = []
+    asked_of: dict[str, int] = {}
+    for urn, row in _last(ended).items():
+        if row.ended == "gone" or urn in after:
+            continue
+        if row.ended == "changed" and row[5]:  # what followed has the same place, and is otherwise not the same
+            if before.pop(urn, None) is not None:
+                changed.append(_Row(urn, "changed", row.version, row.version + 1))
+        else:
+            asked_of[urn] = row.version + 1
+    after.update((row.urn, row) for row in _versions(connection, asked_of) if meant(row))
+    for urn, row in after.items():
         was = before.pop(urn, None)
         if was is None:
-            found.append(_Row(urn, "added", None, version))
-        elif was[1] != hash:
-            found.append(_Row(urn, "changed", was[0], version))
-    return found + [_Row(urn, "removed", version, None) for urn, (version, _) in before.items()]
+            changed.append(_Row(urn, "added", None, row.version))
+        elif was.hash != row.hash:
+            changed.append(_Row(urn, "changed", was.version, row.version))
+    return changed + [_Row(urn, "removed", row.version, None) for urn, row in before.items()]
+
+
+def _last(rows: Iterable[Any]) -> dict[str, Any]:
+    """The last version of each resource among ``rows``."""
+    found: dict[str, Any] = {}
+    for row in rows:
+        held = found.get(row.urn)
+        if held is None or held.version < row.version:
+            found[row.urn] = row
+    return found
+
+
+def _versions(connection: sa.Connection, numbers: Mapping[str, int]) -> Iterator[Any]:
+    """Of each resource the version of that number."""
+    v, urns = tables.versions, sorted(numbers)
+    for i in range(0, len(urns), _IN):
+        query = sa.select(v.c.urn, v.c.version, v.c.hash, v.c.type, v.c.account).where(v.c.urn.in_(urns[i : i + _IN]))
+        for row in connection.execute(query):
+            if row.version == numbers[row.urn]:
+                yield row
 
 
 def _both(begin: datetime, end: datetime, type: str, account: str, owner: str | None) -> sa.Subquery:

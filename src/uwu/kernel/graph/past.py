@@ -8,7 +8,7 @@ who owned what is not kept.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal
 
@@ -51,7 +51,7 @@ def find(
         then.append(_holds(text))
         total = count(connection, _R, [*now, _R.c.changed_at <= at], most=most) + _ended(connection, at, then)
     else:
-        total = _count(connection, at, now, then)
+        total = _count(connection, at, filters)
         if total > SORTED_AT_MOST:  # see ``graph.find``
             now = [sa.func.coalesce(_R.c[name], "") == value for name, value in filters.items()]
     if behind is not None:
@@ -119,9 +119,7 @@ def count_at(
     owner: str | None = None,
 ) -> int:
     """How many resources there were at ``at``. ``owner=""`` asks for the unowned, None for all."""
-    filters = _filters(type, account, region, owner)
-    now = [_R.c[name] == value for name, value in filters.items()]
-    return _count(connection, at, now, [_then(name) == value for name, value in filters.items()])
+    return _count(connection, at, _filters(type, account, region, owner))
 
 
 def census(
@@ -136,19 +134,10 @@ def census(
 ) -> dict[str, int]:
     """How many resources there were at ``at`` by a value, the most first."""
     filters = _filters(type, account, region, owner)
-    then = [_then(name) == value for name, value in filters.items()]
-    now = [_R.c[name] == value for name, value in filters.items()]
     counted: Counter[str] = Counter()
-    of = sa.func.count()
-    here = sa.select(_R.c[by], of).where(*now).group_by(_R.c[by])
-    gone = sa.select(_then(by), of).select_from(_owned()).where(*then, *_over(at)).group_by(_then(by))
-    for sign, query in (
-        (1, here),
-        *((-1, here.select_from(since).where(*wheres)) for since, wheres in _begun(at)),
-        (1, gone),
-    ):
-        for value, number in connection.execute(query):
-            counted[value] += sign * number
+    for sign, query, value in _counts(at, filters, by):
+        for number, named in connection.execute(query.add_columns(value).group_by(value)):
+            counted[named] += sign * number
     return {value: number for value, number in counted.most_common() if number}
 
 
@@ -165,28 +154,46 @@ def _owned() -> sa.FromClause:
     return _P.outerjoin(_O, _O.c.subject == _P.c.urn)
 
 
-def _begun(at: datetime) -> tuple[tuple[sa.FromClause, tuple[sa.ColumnElement[bool], ...]], ...]:
-    """The resources that were not yet as they are, in two parts: those that came since, and those that changed.
-
-    What was there already and changed since has a version before its present one, which ended since.
-    """
-    before = sa.and_(_P.c.urn == _R.c.urn, _P.c.version == _R.c.version - 1)
-    return (_R, (_R.c.first_seen > at,)), (_P.join(_R, before), (_P.c.valid_to > at, _R.c.first_seen <= at))
-
-
 def _over(at: datetime) -> tuple[sa.ColumnElement[bool], ...]:
     """The versions that held then and ended since."""
     return _P.c.valid_from <= at, _P.c.valid_to > at
 
 
-def _count(
-    connection: sa.Connection,
-    at: datetime,
-    now: Sequence[sa.ColumnElement[bool]],
-    then: Sequence[sa.ColumnElement[bool]],
-) -> int:
-    begun = sum(count(connection, since, [*now, *wheres]) for since, wheres in _begun(at))
-    return count(connection, _R, now) - begun + _ended(connection, at, then)
+def _count(connection: sa.Connection, at: datetime, filters: Mapping[str, str]) -> int:
+    return sum(sign * connection.execute(query).scalar_one() for sign, query, _ in _counts(at, filters))
+
+
+def _counts(
+    at: datetime, filters: Mapping[str, str], by: str = "type"
+) -> Iterator[tuple[int, sa.Select[int], sa.ColumnElement[str]]]:
+    """Counts whose sum, each with its sign, is how many there were at ``at``; and ``by`` of what each counts.
+
+    Those that are there, less those that came since, and those that went since. What changed since counts as it is
+    unless its place changed: then it counts as it was before, and what followed does not.
+    """
+    next = _P.alias("next")
+    was_here = (_P.c.valid_to > at, _P.c.first_seen <= at)
+    # in the words of its index
+    otherwise: sa.ColumnElement[bool] = sa.literal_column("past_versions.ended <> 'changed'", sa.Boolean())
+    moved = (otherwise, _P.c.ended == "moved", *was_here)
+    parts: tuple[tuple[int, sa.FromClause, sa.FromClause, tuple[sa.ColumnElement[bool], ...]], ...] = (
+        (1, _R, _R, ()),
+        (-1, _R, _R, (_R.c.first_seen > at,)),
+        (1, _P, _P, (otherwise, *was_here)),
+        (-1, _R, _P.join(_R, _follows(_R)), moved),
+        (-1, next, _P.join(next, _follows(next)), moved),
+    )
+    for sign, of, within, wheres in parts:
+        if of is not _R and ("owner" in filters or by == "owner"):
+            within = within.outerjoin(_O, _O.c.subject == of.c.urn)
+        values: dict[str, sa.ColumnElement[str]] = {name: of.c[name] for name in ("type", "account", "region")}
+        values["owner"] = _R.c.owner if of is _R else sa.func.coalesce(_O.c.owner, "")
+        query = sa.select(sa.func.count()).select_from(within).where(*wheres)
+        yield sign, query.where(*(values[name] == value for name, value in filters.items())), values[by]
+
+
+def _follows(of: sa.FromClause) -> sa.ColumnElement[bool]:
+    return sa.and_(of.c.urn == _P.c.urn, of.c.version == _P.c.version + 1)
 
 
 def _ended(connection: sa.Connection, at: datetime, then: Sequence[sa.ColumnElement[bool]]) -> int:

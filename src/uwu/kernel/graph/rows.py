@@ -47,16 +47,24 @@ MOVE = Bulk(
     "name = given.name, managed_by = given.managed_by from given where r.urn = given.urn",
 )
 _FROM_RESOURCES = (
-    "insert into past_versions (urn, version, valid_from, valid_to, cell, type, account, region, name, attributes, "
-    "tags, managed_by, hash) select r.urn, r.version, r.changed_at, {at}, r.cell, r.type, r.account, r.region, r.name, "
-    "r.attributes, r.tags, r.managed_by, r.hash from {given} where r.urn = {urn}"
+    "insert into past_versions "
+    "(urn, version, valid_from, valid_to, cell, type, account, region, name, attributes, "
+    "tags, managed_by, hash, first_seen, ended) "
+    "select r.urn, r.version, r.changed_at, {at}, r.cell, r.type, r.account, r.region, r.name, r.attributes, "
+    "r.tags, r.managed_by, r.hash, r.first_seen, {ended} from {given} where r.urn = {urn}"
 )
 KEEP = Bulk(
-    {"urn": "text", "at": "time"},
-    _FROM_RESOURCES.format(at=":at:", given="resources r", urn=":urn:"),
-    _FROM_RESOURCES.format(at="given.at", given="resources r, given", urn="given.urn"),
+    {"urn": "text", "at": "time", "ended": "text"},
+    _FROM_RESOURCES.format(at=":at:", ended=":ended:", given="resources r", urn=":urn:"),
+    _FROM_RESOURCES.format(at="given.at", ended="given.ended", given="resources r, given", urn="given.urn"),
 )
 """Keeps the versions that hold as ended; before what they are is overwritten."""
+MOVED = Bulk(
+    {"urn": "text", "version": "int"},
+    "update past_versions set ended = 'moved' where urn = :urn: and version = :version:",
+    "update past_versions p set ended = 'moved' from given where p.urn = given.urn and p.version = given.version",
+)
+"""Says of past versions that the next has another place: two looks at one time told of it differently."""
 REMOVE = Bulk(
     {"urn": "text"},
     "delete from resources where urn = :urn:",

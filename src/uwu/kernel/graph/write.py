@@ -134,7 +134,8 @@ class _Work:
         self.new: list[_Version] = []
         self.altered: list[_Version] = []
         self.placed: list[_Version] = []
-        self.ended: list[tuple[str, datetime]] = []
+        self.ended: list[tuple[str, datetime, str]] = []
+        self.moved: list[tuple[str, int]] = []
         self.gone: list[tuple[str]] = []
         self.noted: list[tuple[str, datetime]] = []
         self.relations: list[Given] = []
@@ -172,8 +173,10 @@ class _Work:
                 self.noted.append((urn, at))
             return True
         if known.changed_at < at:
-            self.ended.append((urn, at))
+            self.ended.append((urn, at, "changed" if known.place == _place(one) else "moved"))
             number += 1
+        elif known.place != _place(one):
+            self.moved.append((urn, number - 1))
         self.altered.append(version := _Version(one, cell, hash, number, at))
         if (known.cell, known.place) != (cell, _place(one)):
             self.placed.append(version)
@@ -189,7 +192,7 @@ class _Work:
             return False
         if known.cell != cell:
             self.touched.add(known.cell)
-        self.ended.append((urn, at))
+        self.ended.append((urn, at, "gone"))
         self.gone.append((urn,))
         self.relations.append(Given(urn, cell, at, before=known.cell))
         self.removed += 1
@@ -200,6 +203,7 @@ class _Work:
         for versions in (self.new, self.altered, self.placed):
             versions.sort(key=_urn)
         rows.KEEP.run(connection, sorted(self.ended))
+        rows.MOVED.run(connection, sorted(self.moved))
         rows.ADD.run(connection, [(*v.facts(), v.at, v.at) for v in self.new])
         content = [(v.one.urn, v.one.attributes, v.one.tags, v.hash, v.number, v.at) for v in self.altered]
         rows.CHANGE.run(connection, content)

@@ -7,6 +7,8 @@ from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, Large
 
 from uwu.kernel.db import Bytewise, Json, Time, metadata
 
+_OTHERWISE = sa.text("ended <> 'changed'")
+
 entities = sa.Table(
     "entities",
     metadata,
@@ -206,14 +208,21 @@ past_versions = sa.Table(
     Column("tags", Json, nullable=False),
     Column("managed_by", Text, nullable=False),
     Column("hash", Text, nullable=False),
+    Column("first_seen", Time, nullable=False, comment="since when it had been there"),
+    Column("ended", Text, nullable=False, comment="changed; moved, as what follows has another place; gone"),
     Index(None, "valid_from"),
     Index(None, "valid_to"),
+    # how many there were at a time comes from these: what changed in its place counts as before
+    Index("ix_past_versions_otherwise", "valid_to", postgresql_where=_OTHERWISE, sqlite_where=_OTHERWISE),
 )
 
 views = sa.MetaData()
 """What migrations make as views."""
 
-versions = sa.Table("versions", views, *(Column(column.name, column.type) for column in past_versions.columns))
+_KEPT_OF_ITS_END = {"first_seen", "ended"}
+versions = sa.Table(
+    "versions", views, *(Column(c.name, c.type) for c in past_versions.columns if c.name not in _KEPT_OF_ITS_END)
+)
 """Every version: those that ended, and with ``valid_to`` null those that hold, which are the resources."""
 
 cell_marks = sa.Table(

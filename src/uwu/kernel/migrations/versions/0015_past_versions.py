@@ -26,16 +26,38 @@ def upgrade() -> None:
         sa.Column("tags", json, nullable=False),
         sa.Column("managed_by", words, nullable=False),
         sa.Column("hash", words, nullable=False),
+        sa.Column("first_seen", time, nullable=False, comment="since when it had been there"),
+        sa.Column("ended", words, nullable=False, comment="changed; moved, as what follows has another place; gone"),
         sa.PrimaryKeyConstraint("urn", "version", name=op.f("pk_past_versions")),
     )
     columns = f"urn, version, valid_from, valid_to, {_FACTS}"
+    # whether what follows has another place is not looked at: "moved" costs a look when it is asked for
     op.execute(
-        f"insert into past_versions ({columns}) select {columns} from versions "  # noqa: S608 (its own names)
-        "where valid_to is not null order by valid_to"
+        f"""
+        with each as (
+            select v.*, case when n.urn is null then 1 else 0 end as gone from versions v
+            left join versions n on n.urn = v.urn and n.version = v.version + 1 and n.valid_from = v.valid_to
+        ), lives as (
+            select each.*, coalesce(sum(gone) over (
+                partition by urn order by version rows between unbounded preceding and 1 preceding
+            ), 0) as life from each
+        ), born as (select lives.*, min(valid_from) over (partition by urn, life) as first_seen from lives)
+        insert into past_versions ({columns}, first_seen, ended)
+        select {columns}, first_seen, case gone when 1 then 'gone' else 'moved' end from born
+        where valid_to is not null order by valid_to
+        """  # noqa: S608 (its own names)
     )
     op.drop_table("versions")
     op.create_index(op.f("ix_past_versions_valid_from"), "past_versions", ["valid_from"])
     op.create_index(op.f("ix_past_versions_valid_to"), "past_versions", ["valid_to"])
+    otherwise = sa.text("ended <> 'changed'")
+    op.create_index(
+        "ix_past_versions_otherwise",
+        "past_versions",
+        ["valid_to"],
+        postgresql_where=otherwise,
+        sqlite_where=otherwise,
+    )
     op.create_index(op.f("ix_resources_first_seen"), "resources", ["first_seen"])
     dialect = op.get_bind().dialect.name
     op.execute("drop index if exists search_resources_by_name")
