@@ -189,7 +189,9 @@ def _counts(
         values: dict[str, sa.ColumnElement[str]] = {name: of.c[name] for name in ("type", "account", "region")}
         values["owner"] = _R.c.owner if of is _R else sa.func.coalesce(_O.c.owner, "")
         query = sa.select(sa.func.count()).select_from(within).where(*wheres)
-        yield sign, query.where(*(values[name] == value for name, value in filters.items())), values[by]
+        # of some, an expression: SQLite would rather read all of them in the order of an index of the value
+        value = sa.func.coalesce(values[by], "") if wheres else values[by]
+        yield sign, query.where(*(values[name] == asked for name, asked in filters.items())), value
 
 
 def _follows(of: sa.FromClause) -> sa.ColumnElement[bool]:
