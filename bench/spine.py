@@ -95,6 +95,10 @@ def _simulated(report: Report, *, quick: bool) -> None:
     report.bar("postures_planted", planted, at_least=6)
     report.bar("postures_found", told["postures_found"], at_least=planted, peer=f"{planted} planted")
     report.bar("postures_false", told["postures_false"], at_most=0)
+    known = told["owners_known"]
+    right = 100 * told["owners_right"] / known
+    report.bar("owners_right_pct", right, at_least=99, unit=" %", peer=f"{known} made by teams")
+    report.bar("owners_wrong", len(told["owners_wrong"]), at_most=0)
     report.bar("owned_pct", told["owned_pct"], at_least=99, unit=" %")
     if not quick:
         report.bar("resources_simulated", told["resources"], at_least=600)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from uwu.sim.judge import Drift, Expected, judge
+from uwu.sim.judge import Drift, Expected, judge, judge_owners
 
 SG = "arn:aws:ec2:eu-west-1:111111111111:security-group/sg-1"
 BUCKET = "arn:aws:s3:::left"
@@ -94,3 +94,11 @@ def test_two_people_on_one_resource_are_told_apart() -> None:
     verdict = judge([first, second], findings)
     assert (verdict.drifts_found, verdict.drifts_explained) == (2, 1)
     assert "lin.z" in verdict.wrong[0]
+
+
+def test_owners_are_held_against_who_made_what() -> None:
+    made = {"arn:a": "payments", "arn:b": "search", "arn:c": "core", "arn:gone": "core"}
+    settled = {"arn:a": "group:default/payments", "arn:b": "group:default/core", "arn:c": "", "arn:other": "group:x/y"}
+    told = judge_owners(made, settled)
+    assert (told.known, told.right, told.unowned) == (3, 1, ["arn:c"])
+    assert told.wrong == ["arn:b is of search, not of core"]

@@ -150,7 +150,7 @@ def _progress(session: Session) -> Iterator[Any]:
 
 def _measure(session: Session, organisation: Organisation) -> tuple[dict[str, Any], Verdict]:
     """Asks the API for everything that was found, and judges it against the ledger."""
-    from uwu.sim import judge
+    from uwu.sim import judge, judge_owners
 
     status = session.get("/status")
     findings: list[dict[str, Any]] = []
@@ -163,6 +163,8 @@ def _measure(session: Session, organisation: Organisation) -> tuple[dict[str, An
             break
     verdict = judge(organisation.ledger, findings, organisation.postures)
     events = session.post("/query", {"sql": "select count(*) from events"})["rows"][0][0]
+    settled = session.post("/query", {"sql": "select subject, owner from ownership", "max_rows": 100_000})["rows"]
+    owners = judge_owners(organisation.owners, dict(settled))
     owned = 100.0 * status["owned"] / status["ownable"] if status["ownable"] else 0.0
     told = {
         "accounts": status["accounts"],
@@ -174,6 +176,10 @@ def _measure(session: Session, organisation: Organisation) -> tuple[dict[str, An
         "events": events,
         "findings": len(findings),
         "owned_pct": round(owned, 2),
+        "owners_known": owners.known,
+        "owners_right": owners.right,
+        "owners_unowned": owners.unowned,
+        "owners_wrong": owners.wrong,
         "drifts_seeded": verdict.drifts_seeded,
         "drifts_found": verdict.drifts_found,
         "drifts_explained": verdict.drifts_explained,

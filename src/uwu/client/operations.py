@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import uwu.app.api.break_glass
     import uwu.app.api.graph
     import uwu.app.api.notices
+    import uwu.app.api.owning
     import uwu.app.api.plans
     import uwu.app.api.rights
     import uwu.app.api.rules
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     import uwu.kernel.model
     import uwu.kernel.notify.deliver
     import uwu.kernel.notify.notices
+    import uwu.kernel.ownership
     import uwu.kernel.paths
     import uwu.kernel.plans.store
     import uwu.kernel.plans.view
@@ -1335,6 +1337,40 @@ class Operations(ABC):
     ) -> uwu.app.api.notices.Retried:
         """Gives failed deliveries their tries again, at once."""
         return self.call("POST", "/notices/retry", "uwu.app.api.notices:Retried", body={"notice": notice})
+
+    def get_ownership(
+        self,
+    ) -> uwu.app.api.owning.Ownership:
+        """How much is owned: in all, of each account, by each owner, and how much of that somebody has said."""
+        return self.call("GET", "/ownership", "uwu.app.api.owning:Ownership")
+
+    def list_conflicts(
+        self,
+        *,
+        limit: int = 50,
+        after: str = "",
+    ) -> uwu.kernel.ownership.Disputes:
+        """What evidence disagrees about and nobody has settled, with all evidence, by subject."""
+        return self.call(
+            "GET",
+            "/ownership/conflicts",
+            "uwu.kernel.ownership:Disputes",
+            query={"limit": limit, "after": after or None},
+        )
+
+    def each_conflicts(
+        self,
+        *,
+        limit: int = 50,
+    ) -> Iterator[uwu.kernel.ownership.Owned]:
+        """Every item of ``list_conflicts``, page by page; ``limit`` is the size of a page."""
+        after = ""
+        while True:
+            page = self.list_conflicts(limit=limit, after=after)
+            yield from page.items
+            after = page.after
+            if not after:
+                return
 
     def get_paths(
         self,

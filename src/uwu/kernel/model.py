@@ -210,7 +210,7 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
     """Where it is worse, or less bad, than an attribute's drift is in general."""
 
 
-class Evidence(msgspec.Struct, frozen=True, kw_only=True):
+class Evidence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One reason to hold ``owner`` for the owner of ``subject``."""
 
     subject: str
@@ -220,6 +220,8 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     """One of ``ownership.STRENGTH``."""
     source: str
     """What says so, readable: ``tag team=payments``, ``stack:default/payments``."""
+    settles: tuple[str, ...] = ()
+    """Evidence that was seen and overruled: its kind and its owner, ``tag group:default/search``."""
 
 
 class Found(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,14 +10,15 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from uwu.kernel import codec, domain, tables
+from uwu.kernel import codec, domain, graph, paging, tables
 from uwu.kernel.db import ROWS_PER_WRITE, columns, to_struct, upsert
 from uwu.kernel.model import Evidence
 from uwu.kernel.runtime import Kernel
 
-STRENGTH = ("estate", "tag", "state", "stack", "maker", "account", "creator")
-"""Kinds of evidence, strongest first: declared in the estate, a tag, the state that holds it, the CloudFormation stack
-that made it, the resource that it is a part of, its account's owner, and last whoever created it."""
+STRENGTH = ("estate", "rule", "tag", "state", "stack", "codeowners", "maker", "account", "creator")
+"""Kinds of evidence, strongest first: declared in the estate by name, by a rule of the estate, a tag, the state that
+holds it, the CloudFormation stack that made it, the CODEOWNERS of the file that declares it, the resource that it is a
+part of, its account's owner, and last whoever created it."""
 
 UNOWNED = ""
 
@@ -47,12 +48,18 @@ class Settled(msgspec.Struct, frozen=True):
 
 
 def weigh(evidence: Iterable[Evidence]) -> tuple[str, str, list[Evidence], list[Evidence]]:
-    """(owner, strength, all evidence strongest first, what contradicts the owner)."""
+    """(owner, strength, all evidence strongest first, what contradicts the owner and was not overruled)."""
     ranked = sorted(evidence, key=lambda e: (STRENGTH.index(e.kind), e.source, e.owner))
     if not ranked:
         return UNOWNED, "", [], []
     first = ranked[0]
-    return first.owner, first.kind, ranked, [e for e in ranked if e.owner != first.owner]
+    against = [e for e in ranked if e.owner != first.owner and overruled(e.kind, e.owner) not in first.settles]
+    return first.owner, first.kind, ranked, against
+
+
+def overruled(kind: str, owner: str) -> str:
+    """Evidence as ``Evidence.settles`` names it."""
+    return f"{kind} {owner}"
 
 
 def settle(kernel: Kernel) -> Settled:
@@ -127,3 +134,89 @@ def share_owned(connection: sa.Connection) -> tuple[int, int]:
         sa.select(number(), number(unowned), number(own), number(own, unowned))
     ).one()
     return every - aws - nobodys + both, every - aws
+
+
+class Share(msgspec.Struct, frozen=True):
+    """How much of an account somebody owns, in resources that someone could own."""
+
+    account: str
+    name: str
+    resources: int
+    owned: int
+    conflicts: int
+
+    @property
+    def pct(self) -> float:
+        """Of a hundred."""
+        return 100.0 * self.owned / self.resources if self.resources else 100.0
+
+
+class Holding(msgspec.Struct, frozen=True):
+    """What an owner has, and how much of that somebody has said rather than inferred."""
+
+    owner: str
+    resources: int
+    said: int
+    """By name, rule, tag, state, stack or CODEOWNERS; the rest follows from a maker, an account or a creator."""
+
+    @property
+    def pct(self) -> float:
+        """Of a hundred."""
+        return 100.0 * self.said / self.resources if self.resources else 100.0
+
+
+class Disputes(msgspec.Struct, frozen=True):
+    """One page of what evidence disagrees about; ``after`` is where the next begins, empty on the last."""
+
+    items: list[Owned]
+    total: int
+    after: str
+
+
+DISPUTED: sa.ColumnElement[bool] = sa.literal_column("ownership.conflicts <> '[]'", sa.Boolean())
+"""Evidence disagrees and nobody has settled it, in the words of its index."""
+_INFERRED = ("maker", "account", "creator")
+
+
+def by_account(connection: sa.Connection) -> list[Share]:
+    """Each account's share, the most unowned first."""
+    r, o = tables.resources, tables.ownership
+    # two counts from one index; what disagrees is few and comes by its own
+    unowned = sa.func.sum(sa.case((r.c.owner == UNOWNED, 1), else_=0))
+    counted = sa.select(r.c.account, sa.func.count(), unowned).where(r.c.managed_by != "aws").group_by(r.c.account)
+    disputed = sa.select(r.c.account, sa.func.count()).select_from(o.join(r, r.c.urn == o.c.subject))
+    conflicts = {row[0]: row[1] for row in connection.execute(disputed.where(DISPUTED).group_by(r.c.account))}
+    names = graph.account_names(connection)
+    shares = [
+        Share(account, names.get(account, ""), all, all - int(none), conflicts.get(account, 0))
+        for account, all, none in connection.execute(counted)
+    ]
+    return sorted(shares, key=lambda share: (share.owned - share.resources, share.account))
+
+
+def by_owner(connection: sa.Connection) -> list[Holding]:
+    """What each owner has, the most first."""
+    o = tables.ownership
+    counted: defaultdict[str, list[int]] = defaultdict(lambda: [0, 0])
+    query = sa.select(o.c.owner, o.c.strength, sa.func.count()).where(o.c.owner != UNOWNED)
+    for owner, strength, number in connection.execute(query.group_by(o.c.owner, o.c.strength)):
+        counted[owner][0] += number
+        counted[owner][1] += number if strength not in _INFERRED else 0
+    holdings = [Holding(owner, every, said) for owner, (every, said) in counted.items()]
+    return sorted(holdings, key=lambda held: (-held.resources, held.owner))
+
+
+def disputes(connection: sa.Connection, *, limit: int = 50, after: str = "") -> Disputes:
+    """What evidence disagrees about and nobody has settled, by subject.
+
+    ``after`` is the ``after`` of the page before. Raises ``BadInput`` for another.
+    """
+    o = tables.ownership
+    behind = paging.place(after, str)
+    query = sa.select(*columns(o, Owned)).where(DISPUTED)
+    if behind is not None:
+        query = query.where(o.c.subject > behind[0])
+    rows = connection.execute(query.order_by(o.c.subject).limit(limit + 1)).all()
+    items = [to_struct(Owned, row) for row in rows[:limit]]
+    total = connection.execute(sa.select(sa.func.count()).select_from(o).where(DISPUTED)).scalar_one()
+    return Disputes(items, total, paging.cursor(items[-1].subject) if len(rows) > limit else "")

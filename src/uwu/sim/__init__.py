@@ -3,8 +3,19 @@
 uwu never sees the simulator's ledger: what it finds, it finds through the same code as on AWS.
 """
 
-from uwu.sim.judge import Drift, Posture, Verdict, judge
+from uwu.sim.judge import Drift, Owners, Posture, Verdict, judge, judge_owners
 from uwu.sim.organisation import Organisation, build, write_home
 from uwu.sim.server import MotoServer
 
-__all__ = ["Drift", "MotoServer", "Organisation", "Posture", "Verdict", "build", "judge", "write_home"]
+__all__ = [
+    "Drift",
+    "MotoServer",
+    "Organisation",
+    "Owners",
+    "Posture",
+    "Verdict",
+    "build",
+    "judge",
+    "judge_owners",
+    "write_home",
+]

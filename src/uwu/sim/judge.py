@@ -61,6 +61,29 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     false: list[str]
 
 
+class Owners(msgspec.Struct, frozen=True, kw_only=True):
+    """How settled ownership stands against who made what."""
+
+    known: int
+    """Resources whose maker the simulator knows, and that are observed."""
+    right: int
+    unowned: list[str]
+    wrong: list[str]
+
+
+def judge_owners(made: Mapping[str, str], settled: Mapping[str, str]) -> Owners:
+    """``made``: ARN -> the team that made it. ``settled``: ARN -> the owner, a group's reference, empty for nobody."""
+    told = {arn: settled[arn].rpartition("/")[2] for arn in made if arn in settled}
+    return Owners(
+        known=len(told),
+        right=sum(told[arn] == made[arn] for arn in told),
+        unowned=sorted(arn for arn in told if not told[arn]),
+        wrong=sorted(
+            f"{arn} is of {made[arn]}, not of {told[arn]}" for arn in told if told[arn] not in ("", made[arn])
+        ),
+    )
+
+
 def _person(name: str) -> str:
     return name.split("@")[0].lower()
 

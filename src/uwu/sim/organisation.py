@@ -40,6 +40,8 @@ class Organisation:
 
     ledger: list[Drift]
     postures: list[Posture]
+    owners: dict[str, str]
+    """ARN -> the team whose pipeline made it."""
     estate: Path
     trail: str
     """The trail's s3:// address."""
@@ -117,6 +119,7 @@ class _Builder:
         return Organisation(
             ledger=hands.ledger,
             postures=[*self.postures, *postures.of_changes(hands.ledger)],
+            owners={arn: stack.owner for stack in self.stacks for arn in stack.arns()},
             estate=self.estate,
             trail=trail,
             regions=self.company.regions,

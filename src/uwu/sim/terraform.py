@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
+
+from uwu.kernel import urns
 
 PROVIDER = 'provider["registry.terraform.io/hashicorp/aws"]'
 VERSION = "1.11.4"
@@ -70,6 +72,13 @@ class Stack:
             "check_results": None,
         }
         return msgspec.json.format(msgspec.json.encode(document), indent=2)
+
+    def arns(self) -> Iterator[str]:
+        """Those of its resources that have one."""
+        for instances in self._resources.values():
+            for instance in instances:
+                if arn := instance["attributes"].get("arn"):
+                    yield urns.canonical(str(arn))
 
     @property
     def count(self) -> int:

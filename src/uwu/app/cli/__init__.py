@@ -36,6 +36,7 @@ COMMANDS = {
         "ways:reach": "List what can be reached from a thing.",
         "ways:exposed": "Say whether the internet reaches a thing, and how.",
         "ways:assumes": "Say who may assume a role.",
+        "own:own": "Tell who owns what and why; say it once, in the estate.",
         "rules:rules": "See what is judged and why; exempt from it until a day.",
         "entropy:entropy": "Measure the distance between declared and observed.",
         "ask:status": "Say what is known, how complete and how fresh it is.",

@@ -14,6 +14,7 @@ ENTROPY, AUDIT = "/entropy", "/audit"
 STATES = "/states"
 DIFF = "/diff"
 RULES = "/rules"
+OWNERSHIP = "/ownership"
 RUNS = "/runs"
 _DOTS = ("//", "/.")
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from uwu.domains.catalog.ownership_rules import OWNERSHIP_RULE
 from uwu.kernel.domain import EntityKind
 
 BACKSTAGE = ("backstage.io/v1alpha1", "backstage.io/v1beta1")
@@ -164,6 +165,7 @@ KINDS: tuple[EntityKind, ...] = (
     USER,
     LOCATION,
     TEMPLATE,
+    OWNERSHIP_RULE,
     _lenient("AiResource"),
     _lenient("Environment"),
     _lenient("Capability"),

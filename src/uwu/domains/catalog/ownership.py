@@ -9,6 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from uwu.domains.catalog import codeowners, ownership_rules
 from uwu.kernel import declared, estate, tables, urns
 from uwu.kernel.errors import BadInput
 from uwu.kernel.model import Entity, Evidence
@@ -29,12 +30,18 @@ class Owners:
         self._groups: defaultdict[str, list[str]] = defaultdict(list)
         self._named: defaultdict[str, list[Entity]] = defaultdict(list)
         self._mail: dict[str, str] = {}
+        self._github: dict[str, str] = {}
         for ref, entity in self._by_ref.items():
             kind, name = entity.kind.lower(), entity.name.lower()
             if kind == "group":
                 self._groups[name].append(ref)
             elif kind in _NAMED:
                 self._named[name].append(entity)
+            annotations = entity.metadata.get("annotations")
+            if kind in {"group", "user"} and isinstance(annotations, Mapping):
+                given = annotations.get("github.com/team-slug" if kind == "group" else "github.com/user-login")
+                if given:
+                    self._github.setdefault(str(given).lower(), ref)
             profile = entity.spec.get("profile")
             if kind in {"group", "user"} and isinstance(profile, Mapping) and profile.get("email"):
                 self._mail.setdefault(str(profile["email"]).lower(), ref)
@@ -61,6 +68,17 @@ class Owners:
         owners = {self.of(entity) for entity in self._named.get(text.lower(), [])}
         return owners.pop() if len(owners) == 1 and not groups else ""
 
+    def on_github(self, text: str) -> str:
+        """The reference of the owner that CODEOWNERS names: ``@org/team``, ``@login`` or an e-mail address.
+
+        By the annotations ``github.com/team-slug`` and ``github.com/user-login``, else by name.
+        """
+        if not text.startswith("@"):
+            return self.meant(text)
+        name = text[1:].lower()
+        _, team, last = name.rpartition("/")
+        return self._github.get(name, "") or self._existing(last if team else f"user:{last}", "default")
+
     def _existing(self, text: str, namespace: str) -> str:
         try:
             ref = str(estate.parse_reference(text, kind="group", namespace=namespace))
@@ -70,12 +88,18 @@ class Owners:
 
 
 def evidence(kernel: Kernel, connection: sa.Connection) -> Iterator[Evidence]:
-    """What the estate says of its resources (``estate``), and the strongest tag that names an owner (``tag``)."""
+    """What the estate says of its resources by name (``estate``), by rule (``rule``) and by the CODEOWNERS of its files
+    (``codeowners``), and the strongest tag that names an owner (``tag``)."""
     entities = declared.entities(connection)
     owners = Owners(entities)
     r = tables.resources
-    rows = connection.execute(sa.select(r.c.urn, r.c.name, r.c.tags)).all()
+    rows = connection.execute(sa.select(r.c.urn, r.c.name, r.c.tags, r.c.type, r.c.account, r.c.region)).all()
     yield from _declared(entities, owners, rows)
+    orphans = declared.orphans(connection)  # a rule that somebody took away no longer says anything
+    rules = [each for each in entities if each.kind == ownership_rules.OWNERSHIP_RULE.kind and each.ref not in orphans]
+    yield from ownership_rules.evidence(connection, rules, {each.ref: owners.of(each) for each in rules}, rows)
+    stacks = [entity for entity in entities if entity.kind == "Stack"]
+    yield from codeowners.evidence(connection, stacks, owners.on_github)
     keys = [key.lower() for key in kernel.settings.ownership.tags]
     meant: dict[str, str] = {}
     for row in rows:

@@ -7,6 +7,7 @@ from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, Large
 
 from uwu.kernel.db import Bytewise, Json, Time, metadata
 
+_DISPUTED = sa.text("conflicts <> '[]'")
 _OTHERWISE = sa.text("ended <> 'changed'")
 
 entities = sa.Table(
@@ -265,7 +266,8 @@ ownership = sa.Table(
     Column("evidence", Json, nullable=False),
     Column("conflicts", Json, nullable=False),
     Column("settled_at", Time, nullable=False),
-    Index(None, "owner"),
+    Index("ix_ownership_by_owner", "owner", "strength"),
+    Index("ix_ownership_disputed", "subject", postgresql_where=_DISPUTED, sqlite_where=_DISPUTED),
 )
 
 findings = sa.Table(
