@@ -122,7 +122,7 @@ def _judge(kernel: Kernel, some: frozenset[str] | None) -> Judged:
         old = before.get(id)
         why = cause.choose(
             changes.get(one.subject, []),
-            asks=ASKS.get(rule.id, cause.CHANGED),
+            asks=ASKS.get(rule.id) or rule.asks or cause.CHANGED,
             path=one.path,
             declared=one.declared,
             observed=one.observed,
