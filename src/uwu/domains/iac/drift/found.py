@@ -64,7 +64,7 @@ def _resource(change: Change, subjects: Mapping[str, str], patterns: tuple[str, 
         return
     before, after = change.before or {}, change.after or {}
     for path, old, new, sensitive in _paths(change):
-        told = noise.Told(change.type, path, old, new, after, change.changed)
+        told = noise.Told(change.type, path, old, new, before, after)
         let_be = noise.ignored(change.address, change.type, path, patterns)
         quiet = noise.IGNORED.id if let_be else "" if sensitive else noise.of(told)
         yield Drifted(

@@ -25,10 +25,10 @@ class Told:
     """``tags.env``; the attribute's own name comes first."""
     before: Any
     after: Any
+    was: Mapping[str, Any]
+    """All that the state says of the resource."""
     row: Mapping[str, Any]
     """All that the resource has after the refresh."""
-    changed: tuple[str, ...]
-    """The attributes of the resource that differ."""
 
     @property
     def name(self) -> str:
@@ -122,11 +122,13 @@ def _order(told: Told) -> bool:
 
 
 def _repeats(told: Told) -> bool:
-    if told.name != "tags_all" or "tags" not in told.changed:
+    if told.name != "tags_all":
         return False
-    tags = told.row.get("tags") or {}
+    before, after = told.was.get("tags") or {}, told.row.get("tags") or {}
     key = told.path.partition(".")[2]
-    return not key or not isinstance(tags, dict) or key not in tags or tags[key] == told.after
+    if key:
+        return before.get(key) == told.before and after.get(key) == told.after
+    return bool(before or after) and (before, after) == (told.before or {}, told.after or {})
 
 
 def _aws_tag(told: Told) -> bool:

@@ -28,8 +28,9 @@ QUEUED, PLANNING, PLANNED, CLEAN, REFUSED = "queued", "planning", "planned", "cl
 FAILED, CANCELLED, APPLYING, APPLIED, DISCARDED = "failed", "cancelled", "applying", "applied", "discarded"
 DRIFTED = "drifted"
 STATUSES = (QUEUED, PLANNING, PLANNED, APPLYING, APPLIED, CLEAN, DRIFTED, REFUSED, DISCARDED, FAILED, CANCELLED)
-"""``clean``: there is nothing to change; ``drifted``: a refresh found what was changed outside of Terraform; ``refused``: a rule or the safety limit does not let it pass; ``discarded``:
-its plan was rejected, withdrawn, or is void or expired."""
+"""``clean``: there is nothing to change; ``drifted``: a refresh found what was changed outside of Terraform;
+``refused``: a rule or the safety limit does not let it pass; ``discarded``: its plan was rejected, withdrawn, or is
+void or expired."""
 AT_WORK = (PLANNING, APPLYING)
 ENDED = (APPLIED, CLEAN, DRIFTED, REFUSED, FAILED, CANCELLED, DISCARDED)
 _LOCK = 0x69616372  # runs are numbered, and take their turn, one at a time on PostgreSQL; SQLite has one writer
