@@ -149,7 +149,7 @@ def _judge(kernel: Kernel, some: frozenset[str] | None) -> Judged:
                 "type": one.type,
                 "account": one.account,
                 "region": one.region,
-                "owner": owners.get(one.subject, ""),
+                "owner": owners.get(one.subject, "") or one.owner,
                 "declared": codec.builtins(one.declared),
                 "observed": codec.builtins(one.observed),
                 "place": one.place,

@@ -38,6 +38,7 @@ DOMAIN = Domain(
         ),
     ),
     tables="uwu.domains.iac.tables",
+    query_tables="uwu.domains.iac.coverage:query_tables",
     actions=ACTIONS,
     wire={
         "/iac/state/": "uwu.domains.iac.wire_http:app",

@@ -48,13 +48,18 @@ STACK = EntityKind(
                     },
                 },
             },
+            "dependsOn": {"type": "array", "uniqueItems": True, "items": _TEXT},
             "source": {
                 **_TEXT,
                 "description": "where its configuration lies: a folder beside this file, or git::URL//folder?ref=main",
             },
         },
     },
-    references={"owner": ("group", "ownedBy", "ownerOf"), "system": ("system", "partOf", "hasPart")},
+    references={
+        "owner": ("group", "ownedBy", "ownerOf"),
+        "system": ("system", "partOf", "hasPart"),
+        "dependsOn": ("stack", "dependsOn", "dependencyOf"),
+    },
 )
 
 

@@ -65,10 +65,11 @@ def sweep(
             told = drifts.of(document.plan, document.subjects, ignored(stack))
             found += [(stack, run, each) for each in told if not each.noise]
     known = told_by_inventory(kernel, connection, {each.subject for _, _, each in found if each.subject})
+    owners = {stack.ref: store.owner_of(connection, stack.ref) for stack, _, _ in found}
     for stack, run, each in found:
         rule = _RULE_OF[each.kind]
         if rule in wanted and not same_fact(each, known.get(each.subject, ())):
-            yield rule, _finding(stack, run, each)
+            yield rule, _finding(stack, run, each, owners[stack.ref])
 
 
 def newest(connection: sa.Connection) -> Iterator[tuple[Entity, store.Run]]:
@@ -117,7 +118,7 @@ def _within(one: str, other: str) -> bool:
     return one == other or one.startswith(f"{other}.") or other.startswith(f"{one}.")
 
 
-def _finding(stack: Entity, run: store.Run, each: Drifted) -> Found:
+def _finding(stack: Entity, run: store.Run, each: Drifted, owner: str) -> Found:
     parts = urns.parse(each.subject) if each.subject else None
     name = run.stack.removeprefix("stack:")
     if each.kind == "output":
@@ -138,6 +139,7 @@ def _finding(stack: Entity, run: store.Run, each: Drifted) -> Found:
         observed=each.after,
         place=f"{run.stack} {each.address} (run {run.number})",
         remedy=f"uwu iac plan {name}",
+        owner=owner,
     )
 
 
