@@ -15,6 +15,7 @@ STATES = "/states"
 DIFF = "/diff"
 RULES = "/rules"
 RUNS = "/runs"
+STACKS = "/stacks"
 _DOTS = ("//", "/.")
 
 
@@ -60,6 +61,11 @@ def job(id: str) -> str:
 def entropy(scope: str, key: str) -> str:
     """What the entropy of a scope (owner, account, service, domain) is made of."""
     return with_query(ENTROPY, {"scope": scope, "key": key})
+
+
+def stack(ref: str) -> str:
+    """A stack by its reference."""
+    return f"{STACKS}/{_tail(ref.removeprefix('stack:'))}"
 
 
 def graph(subject: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,7 +14,7 @@ from uwu.domains.iac.declare import sources
 from uwu.domains.iac.plan_json import Variable
 from uwu.domains.iac.runs import store
 from uwu.domains.iac.scrub import Scrubber
-from uwu.kernel import audit, codec
+from uwu.kernel import audit, codec, declared
 from uwu.kernel import tables as world
 from uwu.kernel.errors import NotFound, UwuError
 from uwu.kernel.identity import Principal
@@ -65,54 +66,73 @@ class StackView(msgspec.Struct, frozen=True, kw_only=True):
 def view(kernel: Kernel, name: str) -> StackView:
     """The stack of a name or a reference. Raises ``NotFound``."""
     with kernel.db.read() as connection:
-        stack = store.stack_of(connection, name)
-        owner = store.owner_of(connection, stack.ref)
-        needs, dependents = _declared(connection, stack.ref), _declared(connection, stack.ref, back=True)
-        needs += _referred(connection, stack.ref)
-        dependents += _referred(connection, stack.ref, back=True)
-        seen = _seen(connection, {edge.stack for edge in (*needs, *dependents)})
-        runs = store.page(connection, stack=stack.ref, limit=20).items
-    run = next((each for each in runs if each.summary is not None), None)
-    document = store.document(kernel, run.id) if run is not None else None
+        stack, seen = _stack(connection, name)
+        owner, edges = _declared(connection, stack.ref)
+        edges += _referred(connection, stack.ref)
+        id, number = _planned(connection, stack.ref)
+    document = store.document(kernel, id) if id else None
     found, problems = outputs(kernel, stack)
     return StackView(
         ref=stack.ref,
         owner=owner,
         states=[source.key if source.key != "uwu://" else source.path for source in sources([stack])],
         inputs=document.plan.variables if document is not None else (),
-        planned=run.number if run is not None else 0,
+        planned=number,
         outputs=found,
-        needs=[edge for edge in needs if edge.stack in seen],
-        dependents=[edge for edge in dependents if edge.stack in seen],
+        needs=[edge for back, edge in edges if not back and edge.stack in seen][:MOST],
+        dependents=[edge for back, edge in edges if back and edge.stack in seen][:MOST],
         problems=problems,
     )
 
 
-def _declared(connection: sa.Connection, ref: str, *, back: bool = False) -> list[Edge]:
+def _stack(connection: sa.Connection, name: str) -> tuple[Entity, set[str]]:
+    """(the stack, the references of all that whoever asks may see)."""
+    known = {each.ref: each for each in declared.entities(connection, kind="Stack")}
+    ref = name.strip().lower().removeprefix("stack:")
+    found = known.get(f"stack:{ref if '/' in ref else f'default/{ref}'}")
+    return found if found is not None else store.stack_of(connection, name), set(known)
+
+
+def _planned(connection: sa.Connection, ref: str) -> tuple[str, int]:
+    """(id, number) of the newest run that planned; empty and 0 for none."""
+    r = tables.runs
+    query = sa.select(r.c.id, r.c.number).where(r.c.stack == ref, r.c.json_blob != "").order_by(r.c.number.desc())
+    row = connection.execute(query.limit(1)).first()
+    return (row.id, row.number) if row is not None else ("", 0)
+
+
+def _declared(connection: sa.Connection, ref: str) -> tuple[str, list[tuple[bool, Edge]]]:
+    """(the owner, (whether it is a dependent, the other stack)) of what is declared."""
     r = world.relations
-    mine, other = (r.c.target, r.c.source) if back else (r.c.source, r.c.target)
-    query = sa.select(other).where(mine == ref, r.c.kind == "dependsOn", r.c.valid_to.is_(None))
-    query = query.where(other.startswith("stack:")).order_by(other).limit(MOST)
-    return [Edge(stack=found, how="declared") for found in connection.scalars(query)]
+    mine = sa.or_(r.c.source == ref, r.c.target == ref)
+    query = sa.select(r.c.source, r.c.kind, r.c.target).where(
+        mine, r.c.kind.in_(("dependsOn", "ownedBy")), r.c.valid_to.is_(None)
+    )
+    owners: list[str] = []
+    edges: list[tuple[bool, Edge]] = []
+    for source, kind, target in sorted(map(tuple, connection.execute(query))):
+        if kind == "ownedBy":
+            owners += [target] if source == ref else []
+        else:
+            edges.append((target == ref, Edge(stack=source if target == ref else target, how="declared")))
+    return min(owners, default=""), edges
 
 
-def _referred(connection: sa.Connection, ref: str, *, back: bool = False) -> list[Edge]:
-    """By what the states say: rows of ``iac_references`` from or to the stack."""
+def _referred(connection: sa.Connection, ref: str) -> list[tuple[bool, Edge]]:
+    """As ``_declared``, by what the states say: the references from and to the stack."""
     t = tables.references
-    mine, other = (t.c.target, t.c.source) if back else (t.c.source, t.c.target)
-    here = sa.or_(mine.startswith(f"{ref}#", autoescape=True), mine.startswith(f"{ref}@", autoescape=True))
-    away = sa.not_(sa.or_(other.startswith(f"{ref}#", autoescape=True), other.startswith(f"{ref}@", autoescape=True)))
-    reads = sa.case((sa.and_(t.c.path == "outputs", t.c.target.like("%#")), "outputs"), else_="resources")
-    counts: dict[tuple[str, str], int] = {}
-    for id, how in connection.execute(sa.select(other, reads).where(here, away)):
-        stack = id.partition("#")[0].partition("@")[0]
-        counts[stack, how] = counts.get((stack, how), 0) + 1
-    return [Edge(stack=stack, how=how, count=count) for (stack, how), count in sorted(counts.items())[:MOST]]
 
+    def of(column: sa.Column[Any]) -> sa.ColumnElement[bool]:
+        return sa.or_(column.startswith(f"{ref}#", autoescape=True), column.startswith(f"{ref}@", autoescape=True))
 
-def _seen(connection: sa.Connection, refs: set[str]) -> set[str]:
-    e = world.entities
-    return set(connection.scalars(sa.select(e.c.ref).where(e.c.ref.in_(sorted(refs)))))
+    counts: Counter[tuple[bool, str, str]] = Counter()
+    query = sa.select(t.c.source, t.c.target).where(sa.or_(of(t.c.source), of(t.c.target)))
+    for source, target in connection.execute(query):
+        ends = [id.partition("#")[0].partition("@")[0] for id in (source, target)]
+        if ends[0] != ends[1]:
+            how = "outputs" if target.endswith("#") else "resources"
+            counts[ends[1] == ref, ends[0] if ends[1] == ref else ends[1], how] += 1
+    return [(back, Edge(stack=stack, how=how, count=count)) for (back, stack, how), count in sorted(counts.items())]
 
 
 # ---- outputs
