@@ -70,7 +70,7 @@ def words(client: TestClient[Any], path: str) -> str:
 
 def test_the_list_tells_what_is_managed_and_the_last_run(client: TestClient[Any]) -> None:
     text = words(client, "/stacks")
-    assert "% of" in text and "resources are in a state" in text and "not managed" in text
+    assert "% of" in text and "resources are in a state" in text and "Not managed" in text
     assert "ledger-live" in text and "failed" in text and "every 6h" in text
     links = re.findall(r'href="(/findings\?[^"]*rule=drift.undeclared[^"]*)"', client.get("/stacks").text)
     assert len(links) > 2
