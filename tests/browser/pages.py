@@ -41,6 +41,7 @@ SAMPLES: dict[str, Sample] = {
     "/plans/{id:str}": _plans,
     "/rules/{key:path}": lambda _: [links.rule(id) for id in ("world.open", "drift.undeclared", "drift.gone")],
     "/runs/{id:str}": lambda _: ["/runs/1", "/runs/2"],
+    "/stacks/{key:path}": lambda _: ["/stacks/default/ledger-live"],
     "/states/{key:path}": lambda _: ["/states/default/payments", "/states/default/payments?before=1&after=2"],
 }
 """Route with a key -> pages of it. A new kind of page gets its row here, its data in tests/app/console/lively.py."""

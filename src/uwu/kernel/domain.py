@@ -106,6 +106,8 @@ class Rule:
     what was not seen. Empty for all."""
     rises: str = ""
     """When it is more severe than in general: ``in production``."""
+    asks: str = ""
+    """What change causes its findings: one of ``uwu.kernel.cause``, such as ``deleted``; any change where empty."""
 
     @property
     def of_some(self) -> bool:

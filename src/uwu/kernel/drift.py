@@ -122,7 +122,7 @@ def _judge(kernel: Kernel, some: frozenset[str] | None) -> Judged:
         old = before.get(id)
         why = cause.choose(
             changes.get(one.subject, []),
-            asks=ASKS.get(rule.id, cause.CHANGED),
+            asks=ASKS.get(rule.id) or rule.asks or cause.CHANGED,
             path=one.path,
             declared=one.declared,
             observed=one.observed,
@@ -149,7 +149,7 @@ def _judge(kernel: Kernel, some: frozenset[str] | None) -> Judged:
                 "type": one.type,
                 "account": one.account,
                 "region": one.region,
-                "owner": owners.get(one.subject, ""),
+                "owner": owners.get(one.subject, "") or one.owner,
                 "declared": codec.builtins(one.declared),
                 "observed": codec.builtins(one.observed),
                 "place": one.place,

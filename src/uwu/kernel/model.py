@@ -241,6 +241,8 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     remedy: str = ""
     severity: Severity | None = None
     """Where it differs from the rule's own."""
+    owner: str = ""
+    """Whose it is where the subject is no resource, which has a settled owner of its own."""
     since: datetime | None = None
     """Since when the world has been so, where known."""
 

@@ -17,7 +17,7 @@ from uwu.app import identify
 from uwu.domains.iac import state_crypt, state_lock, state_write
 from uwu.domains.iac.actions import ACTIONS
 from uwu.domains.iac.blast import Dependent, Hop, Radius
-from uwu.domains.iac.plan_json import Change, Op
+from uwu.domains.iac.plan_json import Change, Op, Variable
 from uwu.domains.iac.plan_json import Plan as TerraformPlan
 from uwu.domains.iac.policy.model import Verdict, Violation
 from uwu.domains.iac.runs import execute, store
@@ -155,6 +155,12 @@ def keep_states(kernel: Kernel) -> None:
     state_lock.lock(kernel, ci, "default/payments", held)
 
 
+GIVEN = (
+    Variable(name="cidr", description=f"of the network {world.HOSTILE}", required=True),
+    Variable(name="db_password", sensitive=True),
+)
+
+
 def keep_runs(kernel: Kernel) -> None:
     """A run that waits for approval, with a blast radius and broken rules, and one that failed."""
     stack = Entity(
@@ -191,7 +197,14 @@ def keep_runs(kernel: Kernel) -> None:
         stacks=["stack:default/web"], complete=False, lacks=["aws/1/eu-west-1/aws_lb"],
     )  # fmt: skip
     document = Document(
-        plan=TerraformPlan(format_version="1.2", terraform_version="1.11.4", changes=(gone,), drift=(gone,), managed=4),
+        plan=TerraformPlan(
+            format_version="1.2",
+            terraform_version="1.11.4",
+            changes=(gone,),
+            drift=(gone,),
+            managed=4,
+            variables=GIVEN,
+        ),
         subjects={},
         verdict=Verdict(rules=23, violations=(broken,)),
         radius=radius,

@@ -109,6 +109,8 @@ def entity(kernel: Kernel, ref: str) -> EntityPage:
         owner = _owner_ref(found)
         if owner:
             told.append(Fact(label="Owner", value=words.short_ref(owner), href=links.entity(owner)))
+        if found.kind == "Stack":
+            told.append(Fact(label="Stack", value="inputs, outputs, dependents", href=links.stack(found.ref)))
         if entropy_ := entropy.fact(connection, found):
             told.append(entropy_)
         told.append(Fact(label="Declared in", value=_place(found, kernel), mono=True))

@@ -16,6 +16,7 @@ DIFF = "/diff"
 RULES = "/rules"
 OWNERSHIP = "/ownership"
 RUNS = "/runs"
+STACKS = "/stacks"
 _DOTS = ("//", "/.")
 
 
@@ -61,6 +62,11 @@ def job(id: str) -> str:
 def entropy(scope: str, key: str) -> str:
     """What the entropy of a scope (owner, account, service, domain) is made of."""
     return with_query(ENTROPY, {"scope": scope, "key": key})
+
+
+def stack(ref: str) -> str:
+    """A stack by its reference."""
+    return f"{STACKS}/{_tail(ref.removeprefix('stack:'))}"
 
 
 def graph(subject: str) -> str:

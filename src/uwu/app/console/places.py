@@ -36,6 +36,7 @@ _ALL = (
     Place("Graph", "waypoints", links.GRAPH, "gg"),
     Place("Plans", "git-pull-request-arrow", links.PLANS, "gp", OPERATE),
     Place("Runs", "rocket", links.RUNS, "gx", OPERATE),
+    Place("Stacks", "layers", links.STACKS, "gz", OPERATE),
     Place("States", "layers", links.STATES, "gt", OPERATE),
     Place("Jobs", "activity", links.JOBS, "gj", OPERATE),
     Place("Coverage", "radar", links.COVERAGE, "gv", OPERATE),

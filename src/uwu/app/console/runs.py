@@ -33,7 +33,7 @@ SHOWN, CHANGES_SHOWN, RADIUS_SHOWN, DRIFT_SHOWN = 50, 200, 60, 50
 TONES = {
     store.QUEUED: "", store.PLANNING: "accent", store.PLANNED: "amber", store.APPLYING: "accent",
     store.APPLIED: "green", store.CLEAN: "green", store.REFUSED: "red", store.FAILED: "red",
-    store.CANCELLED: "", store.DISCARDED: "",
+    store.CANCELLED: "", store.DISCARDED: "", store.DRIFTED: "amber",
 }  # fmt: skip
 OPS = {
     "create": ("add", "+"), "update": ("upd", "~"), "replace": ("del", "±"), "delete": ("del", "−"),

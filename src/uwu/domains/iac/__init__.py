@@ -5,7 +5,7 @@ from __future__ import annotations
 from uwu.domains.iac.actions import ACTIONS
 from uwu.domains.iac.compare.table import COMPARE
 from uwu.domains.iac.declare import STACK
-from uwu.kernel.domain import Domain, Phase, Planner
+from uwu.kernel.domain import Domain, Phase, Planner, Schedule
 
 DOMAIN = Domain(
     name="iac",
@@ -17,6 +17,15 @@ DOMAIN = Domain(
     adopt="uwu.domains.iac.remedy:import_block",
     jobs="uwu.domains.iac.jobs:JOBS",
     sync=((Phase.DECLARE, "iac.read"),),
+    schedules=(
+        Schedule(
+            "iac.drift",
+            "iac.drift",
+            "look for drift in the stacks that say how often",
+            every_minutes=5,
+            when="uwu.domains.iac.drift.schedule:is_due",
+        ),
+    ),
     rules="uwu.domains.iac.rules:RULES",
     sweep="uwu.domains.iac.rules:sweep",
     planners=(
@@ -29,6 +38,7 @@ DOMAIN = Domain(
         ),
     ),
     tables="uwu.domains.iac.tables",
+    query_tables="uwu.domains.iac.coverage:query_tables",
     actions=ACTIONS,
     wire={
         "/iac/state/": "uwu.domains.iac.wire_http:app",

@@ -14,6 +14,7 @@ LIST, CREATE, FORCE, IMPORT, REKEY, UPLOAD, DISCOVER = (
     "iac.state.upload",
     "iac.discover",
 )
+ADOPT, OUTPUT = "iac.stack.import", "iac.stack.secrets"
 RUN, CANCEL, HOOK = "iac.run.plan", "iac.run.cancel", "iac.run.hook"
 
 ACTIONS = (
@@ -21,6 +22,8 @@ ACTIONS = (
     Action(WRITE, "change", "write a state, or bring an earlier version back"),
     Action(LOCK, "change", "lock a state, and give one's own lock back"),
     Action(UNLOCK, "change", "take a lock away from its holder"),
+    Action(ADOPT, "change", "write import blocks into a stack's folder"),
+    Action(OUTPUT, "change", "read the outputs of a stack that are sensitive"),
     Action(RUN, "run", "plan a stack with Terraform"),
     Action(CANCEL, "run", "cancel a run, or try it again"),
     Action(HOOK, "open", "deliver a webhook that its signature vouches for"),

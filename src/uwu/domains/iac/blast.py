@@ -99,7 +99,7 @@ def urns_of(plan: Plan, account: str = "", region: str = "") -> dict[str, str]:
     """Address -> urn, for the changes whose resource has a name that is known before the plan is applied."""
     instances = tuple(
         Instance(address=c.address, type=c.type, provider=c.provider, attributes=c.before or c.after or {})
-        for c in plan.changes
+        for c in {**{c.address: c for c in plan.drift}, **{c.address: c for c in plan.changes}}.values()
     )
     state = State(key="plan", serial=0, lineage="", terraform_version="", instances=instances)
     scopes = naming.scopes([("plan", state, account, region)])
@@ -115,9 +115,10 @@ def subjects(connection: sa.Connection, plan: Plan, source: str, account: str = 
     """Address -> the urn of what is there now: as its state says, else as the plan's own values do."""
     d = world.declarations
     found = urns_of(plan, account, region)
-    ids = [f"{source}#{change.previous_address or change.address}" for change in plan.changes]
+    told = (*plan.changes, *plan.drift)
+    ids = [f"{source}#{change.previous_address or change.address}" for change in told]
     declared = {row.id: row.urn for row in _rows(connection, sa.select(d.c.id, d.c.urn), d.c.id, ids)}
-    for change in plan.changes:
+    for change in told:
         urn = declared.get(f"{source}#{change.previous_address or change.address}")
         if urn:
             found[change.address] = urn

@@ -10,12 +10,14 @@ from cyclopts import App, Parameter
 
 from uwu.domains.iac.policy import cli as policy_cli
 from uwu.domains.iac.runs import cli as runs_cli
+from uwu.domains.iac.stacks import cli as stacks_cli
 from uwu.kernel.domain import Answer, Client
 
 APP = App(name="iac", help="Keep Terraform states, plan and apply stacks, check plans.")
 STATE = App(name="state", help="Look at states, compare and bring back versions, take locks away, import.")
 APP.command(STATE)
 runs_cli.add(APP)
+stacks_cli.add(APP)
 policy_cli.add(APP)
 
 _Client = Annotated[Client, Parameter(parse=False)]

@@ -31,14 +31,52 @@ STACK = EntityKind(
                 "description": "an account id has twelve digits; quote it",
             },
             "region": _TEXT,
+            "drift": {
+                "type": "object",
+                "additionalProperties": False,
+                "properties": {
+                    "every": {
+                        "type": "string",
+                        "pattern": r"^[1-9]\d{0,3}[mhd]$",
+                        "description": "how often a refresh looks for drift: 30m, 6h or 1d",
+                    },
+                    "ignore": {
+                        "type": "array",
+                        "uniqueItems": True,
+                        "items": {**_TEXT, "pattern": r"^[^.].*\.[^.]"},
+                        "description": "type.attribute or address.attribute that is let be: aws_instance.tags",
+                    },
+                },
+            },
+            "dependsOn": {"type": "array", "uniqueItems": True, "items": _TEXT},
             "source": {
                 **_TEXT,
                 "description": "where its configuration lies: a folder beside this file, or git::URL//folder?ref=main",
             },
         },
     },
-    references={"owner": ("group", "ownedBy", "ownerOf"), "system": ("system", "partOf", "hasPart")},
+    references={
+        "owner": ("group", "ownedBy", "ownerOf"),
+        "system": ("system", "partOf", "hasPart"),
+        "dependsOn": ("stack", "dependsOn", "dependencyOf"),
+    },
 )
+
+
+def ignored(stack: Entity) -> tuple[str, ...]:
+    """The attributes whose drift the stack lets be."""
+    told = stack.spec.get("drift")
+    return tuple(map(str, told.get("ignore") or ())) if isinstance(told, dict) else ()
+
+
+_UNITS = {"m": 1, "h": 60, "d": 24 * 60}
+
+
+def drift_minutes(stack: Entity) -> int:
+    """How often, in minutes, a refresh looks for drift; 0 for never."""
+    told = stack.spec.get("drift")
+    every = str(told.get("every") or "") if isinstance(told, dict) else ""
+    return int(every[:-1]) * _UNITS[every[-1]] if every[:-1].isdigit() and every[-1] in _UNITS else 0
 
 
 class Source(msgspec.Struct, frozen=True):

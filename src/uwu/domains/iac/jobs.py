@@ -6,6 +6,7 @@ from typing import Any
 
 from uwu.domains.iac import observe, state_crypt, state_import
 from uwu.domains.iac.actions import REKEY
+from uwu.domains.iac.drift import schedule
 from uwu.domains.iac.runs import ask
 from uwu.kernel.jobs import Job, Run
 
@@ -18,4 +19,10 @@ def _rekey(run: Run, _arguments: dict[str, Any]) -> dict[str, Any]:
     return {"rewrapped": done}
 
 
-JOBS = (*observe.JOBS, *state_import.JOBS, *ask.JOBS, Job("iac.state.rekey", _rekey, concurrency=1, action=REKEY))
+JOBS = (
+    *observe.JOBS,
+    *state_import.JOBS,
+    *ask.JOBS,
+    *schedule.JOBS,
+    Job("iac.state.rekey", _rekey, concurrency=1, action=REKEY),
+)

@@ -14,6 +14,7 @@ from uwu.domains.iac.attach import PART_TYPES, attach
 from uwu.domains.iac.compare.table import COMPARE
 from uwu.domains.iac.declare import Source, sources
 from uwu.domains.iac.naming import Scope
+from uwu.domains.iac.stacks import remote
 from uwu.domains.iac.state import Instance, State, parse
 from uwu.kernel import codec, declared, tables
 from uwu.kernel.errors import BadInput, Denied, NotFound, Problem, Unavailable, UwuError
@@ -73,7 +74,7 @@ def read_states(kernel: Kernel) -> dict[str, Any]:
         held = [
             (f"{source.source}#{instance.address}", instance) for source, state in read for instance in state.instances
         ]
-        found = references.find(held)
+        found = [*references.find(held), *remote.rows(wanted, read)]
         with kernel.db.write() as connection:
             references.replace(connection, found)
     for source, part in sorted(by_source.items()):

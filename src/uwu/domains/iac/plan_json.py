@@ -108,6 +108,16 @@ class Provisioner(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     type: str
 
 
+class Variable(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An input of the root module; its values are never kept."""
+
+    name: str
+    description: str = ""
+    required: bool = False
+    """It has no default."""
+    sensitive: bool = False
+
+
 class Plan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A plan of Terraform or OpenTofu, without its secrets."""
 
@@ -126,6 +136,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The planning failed: it cannot be applied."""
     modules: tuple[ModuleCall, ...] = ()
     provisioners: tuple[Provisioner, ...] = ()
+    variables: tuple[Variable, ...] = ()
     failed_checks: tuple[str, ...] = ()
     """Addresses of ``check`` blocks and conditions that do not hold."""
     problems: tuple[Problem, ...] = ()
@@ -186,6 +197,7 @@ def parse(data: bytes, key: str = "plan") -> Plan:
         errored=raw.get("errored") is True,
         modules=tuple(modules),
         provisioners=tuple(provisioners),
+        variables=tuple(_variables(root)),
         failed_checks=tuple(_failed_checks(raw.get("checks"))),
         problems=tuple(problems),
     )
@@ -218,6 +230,18 @@ def _secrets(raw: Mapping[str, Any]) -> set[str]:
             for side in ("before", "after"):
                 found.update(_covered(change.get(side), change.get(f"{side}_sensitive")))
     return found
+
+
+def _variables(root: Any) -> Iterator[Variable]:
+    declared = root.get("variables") if isinstance(root, dict) else None
+    for name, told in sorted(declared.items()) if isinstance(declared, dict) else ():
+        given = told if isinstance(told, dict) else {}
+        yield Variable(
+            name=str(name),
+            description=str(given.get("description") or ""),
+            required="default" not in given,
+            sensitive=given.get("sensitive") is True,
+        )
 
 
 # ---- the whole

@@ -167,11 +167,15 @@ def import_block(resource: Resource) -> str:
         return ""
     type, identify = known
     id = identify(resource) or urns.short(resource.urn)
-    quoted = codec.encode(id).decode().replace("${", "$${").replace("%{", "%%{")
-    return f"import {{\n  to = {type}.{_label(resource)}\n  id = {quoted}\n}}"
+    return f"import {{\n  to = {type}.{label(resource)}\n  id = {quoted(id)}\n}}"
 
 
-def _label(resource: Resource) -> str:
+def quoted(text: str) -> str:
+    """``text`` as HCL's literal."""
+    return codec.encode(text).decode().replace("${", "$${").replace("%{", "%%{")
+
+
+def label(resource: Resource) -> str:
     """A name that HCL takes: letters, digits, ``_`` and ``-``, no digit first."""
-    label = re.sub(r"[^A-Za-z0-9_]+", "_", resource.name or urns.short(resource.urn)).strip("_").lower()
-    return label if label and not label[0].isdigit() else f"r_{label}" if label else "this"
+    text = re.sub(r"[^A-Za-z0-9_]+", "_", resource.name or urns.short(resource.urn)).strip("_").lower()
+    return text if text and not text[0].isdigit() else f"r_{text}" if text else "this"

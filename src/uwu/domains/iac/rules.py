@@ -6,13 +6,14 @@ from collections.abc import Iterator
 
 import sqlalchemy as sa
 
+from uwu.domains.iac.drift import rules as drift
 from uwu.domains.iac.policy.shipped import SHIPPED
 from uwu.domains.iac.runs import store
 from uwu.kernel.domain import Rule
 from uwu.kernel.model import Found, Unjudged
 from uwu.kernel.runtime import Kernel
 
-RULES = tuple(
+RULES = drift.RULES + tuple(
     Rule(
         id=rule.id,
         title=rule.title,
@@ -30,9 +31,10 @@ NEWEST = 200
 def sweep(
     kernel: Kernel, connection: sa.Connection, rules: frozenset[str], some: frozenset[str] | None = None
 ) -> Iterator[tuple[str, Found | Unjudged]]:
-    """What the newest run of each stack breaks, while it waits or was refused for it."""
+    """What the newest run of each stack breaks, while it waits or was refused for it, and what refreshes found."""
     if some is not None:
         return
+    yield from drift.sweep(kernel, connection, rules)
     stacks: set[str] = set()
     for run in store.page(connection, limit=NEWEST).items:
         if run.speculative or run.stack in stacks:

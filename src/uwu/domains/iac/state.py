@@ -27,6 +27,17 @@ class Instance(msgspec.Struct, frozen=True, kw_only=True):
     """Paths of attributes that Terraform marks sensitive."""
 
 
+class Remote(msgspec.Struct, frozen=True, kw_only=True):
+    """A data source that reads the outputs of another state. What it read is not kept: it may be secret."""
+
+    address: str
+    type: str
+    """``terraform_remote_state`` or ``tfe_outputs``."""
+    backend: str
+    config: dict[str, str]
+    """Where the other state lies: ``bucket`` and ``key``, ``address``, ``path``, ``organization`` and ``workspace``."""
+
+
 class State(msgspec.Struct, frozen=True, kw_only=True):
     """A state: who wrote it, how often, and what it holds."""
 
@@ -37,6 +48,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     instances: tuple[Instance, ...]
     data_sources: int = 0
     """Data instances, which declare nothing and are left out."""
+    remotes: tuple[Remote, ...] = ()
+    """The other states whose outputs it reads."""
     problems: tuple[Problem, ...] = ()
 
     @property
@@ -83,6 +96,7 @@ def parse(data: bytes, key: str) -> State:
         raise _shape(key, "resources must be a list and serial a number")
     instances: list[Instance] = []
     problems: list[Problem] = []
+    remotes: list[Remote] = []
     data_sources = 0
     for index, resource in enumerate(resources):
         try:
@@ -95,6 +109,7 @@ def parse(data: bytes, key: str) -> State:
             instances.extend(found)
         else:
             data_sources += len(found)
+            remotes += [_remote(each) for each in found if each.type in _REMOTE]
     return State(
         key=key,
         serial=raw.get("serial", 0),
@@ -102,6 +117,7 @@ def parse(data: bytes, key: str) -> State:
         terraform_version=str(raw.get("terraform_version", "")),
         instances=tuple(instances),
         data_sources=data_sources,
+        remotes=tuple(remotes),
         problems=tuple(problems),
     )
 
@@ -156,6 +172,28 @@ def _instances(resource: Mapping[str, Any]) -> Iterator[Instance]:
             attributes=dict(attributes),
             sensitive=tuple(_path(path) for path in instance.get("sensitive_attributes") or []),
         )
+
+
+_REMOTE = frozenset({"terraform_remote_state", "tfe_outputs"})
+_PLACES = ("bucket", "key", "path", "address", "organization", "hostname")
+
+
+def _remote(instance: Instance) -> Remote:
+    given = instance.attributes
+    told = given.get("config")
+    if isinstance(told, dict) and isinstance(told.get("value"), dict):  # a value of any type comes with its type
+        told = told["value"]
+    if not isinstance(told, dict):
+        told = given
+    config = {name: told[name] for name in _PLACES if isinstance(told.get(name), str)}
+    workspace = told.get("workspace") or given.get("workspace")
+    spaces = told.get("workspaces")
+    for each in spaces if isinstance(spaces, list) else [spaces]:
+        if isinstance(each, dict):
+            workspace = each.get("name") or workspace
+    if isinstance(workspace, str):
+        config["workspace"] = workspace
+    return Remote(address=instance.address, type=instance.type, backend=str(given.get("backend") or ""), config=config)
 
 
 def _index(key: Any) -> str:

@@ -108,7 +108,7 @@ def opened(data: bytes, place: str) -> Opened:
     """
     read = state.parse(data, place)
     outputs = cast("dict[str, dict[str, Any]]", codec.decode(data).get("outputs") or {})
-    secrets = set(_secrets(read.instances, outputs))
+    secrets = set(secret_texts(read.instances, outputs))
     long = sorted((text for text in secrets if len(text) >= 2 * SHORTEST_SECRET), key=len, reverse=True)
     items: dict[str, tuple[str, Any]] = {}
     for each in read.instances:
@@ -190,7 +190,8 @@ def _shown(value: Any) -> Any:
 # ---- what is secret
 
 
-def _secrets(instances: tuple[Instance, ...], outputs: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+def secret_texts(instances: tuple[Instance, ...], outputs: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """The texts of a state that nobody may read: of its resources, and of outputs that are sensitive."""
     for each in instances:
         for value in sensitive.secrets(each.type, each.attributes, each.sensitive):
             yield from _texts(value)

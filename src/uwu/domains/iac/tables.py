@@ -3,7 +3,7 @@ encrypted; no other column ever holds a part of it."""
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, LargeBinary, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, LargeBinary, Table, Text, false
 
 from uwu.kernel.db import Json, Time, metadata
 
@@ -136,6 +136,13 @@ runs = Table(
     Column("outcomes", Json, comment="address -> how applying it went"),
     Column("cancelled_by", Text, nullable=False, comment="who asked that it stops; empty for nobody"),
     Column("pull_request", Json, comment="where a comment is due: repository, number, commit"),
+    Column(
+        "refresh_only",
+        Boolean,
+        nullable=False,
+        server_default=false(),
+        comment="it looks for drift: plan -refresh-only",
+    ),
     Index("uq_iac_runs_number", "number", unique=True),
     Index("ix_iac_runs_stack", "stack", "number"),
     Index(None, "status"),

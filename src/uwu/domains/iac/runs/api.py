@@ -14,12 +14,15 @@ from msgspec import Meta
 
 from uwu.domains.iac.actions import CANCEL, RUN
 from uwu.domains.iac.blast import Dependent, Hop, Radius
+from uwu.domains.iac.declare import ignored
+from uwu.domains.iac.drift import found as drifts
+from uwu.domains.iac.drift.found import Drifted
 from uwu.domains.iac.plan_json import Change, Output
 from uwu.domains.iac.policy.model import Violation
 from uwu.domains.iac.runs import ask, store
 from uwu.domains.iac.runs.ask import Asked
 from uwu.domains.iac.runs.store import Document, Line, Run, RunPage
-from uwu.kernel import sight
+from uwu.kernel import declared, sight
 from uwu.kernel import tables as world
 from uwu.kernel.authorize import Target
 from uwu.kernel.errors import NotFound
@@ -59,6 +62,8 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     changes: Sequence[Change]
     changes_total: int
     drift: Sequence[Change]
+    drifted: Sequence[Drifted]
+    """The same, attribute by attribute, outputs too; noise is marked with its rule."""
     outputs: Sequence[Output]
     violations: Sequence[Violation]
     radius: Radius
@@ -102,12 +107,15 @@ def get_run_plan(kernel: NamedDependency[Kernel], id: FromPath[str]) -> Found:
     if document is None:
         raise NotFound(f"run {run.number} has planned nothing", code="run-not-planned", hint="its log tells why")
     with kernel.db.read() as connection:
+        stack = declared.entity(connection, run.stack)
+        ignore = ignored(stack) if stack is not None else ()
         return Found(
             run=run,
             terraform_version=document.plan.terraform_version,
             changes=document.plan.changes[:MOST_CHANGES],
             changes_total=len(document.plan.changes),
             drift=document.plan.drift[:MOST_CHANGES],
+            drifted=drifts.of(document.plan, document.subjects, ignore)[:MOST_CHANGES] if run.refresh_only else (),
             outputs=document.plan.outputs,
             violations=document.verdict.violations,
             radius=seen(connection, document),

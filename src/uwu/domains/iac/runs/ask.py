@@ -12,7 +12,7 @@ from uwu.domains.iac.runs import execute, store
 from uwu.domains.iac.runs.sandbox import Stopped
 from uwu.domains.iac.runs.store import Run
 from uwu.kernel import audit, authorize, codec, sight
-from uwu.kernel.errors import Conflict, NotFound
+from uwu.kernel.errors import BadInput, Conflict, NotFound
 from uwu.kernel.identity import Principal
 from uwu.kernel.jobs import Job
 from uwu.kernel.jobs import Run as JobRun
@@ -37,6 +37,8 @@ class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     """A commit, where the configuration lies in a repository; its own ref where none is given."""
     force: bool = False
     """Pass the safety limit of plans; for admins."""
+    refresh_only: bool = False
+    """Look for what was changed outside of Terraform, and for nothing else: it is speculative."""
 
 
 def start(
@@ -52,10 +54,12 @@ def start(
     """Asks for a run of a stack, by its reference or name. ``vouched``: a signature said already that it may be; such
     a run is speculative.
 
-    Raises ``NotFound``, ``Denied``, ``Conflict`` where its state is not kept here."""
+    Raises ``BadInput``, ``NotFound``, ``Denied``, ``Conflict`` where its state is not kept here."""
     with kernel.db.read() as connection:
         stack = store.stack_of(connection, stack_name)
         target = store.target(connection, stack.ref)
+    if asked.refresh_only and asked.destroy:
+        raise BadInput("a run that looks for drift destroys nothing", code="request-invalid", place="/destroy")
     if not (vouched and asked.speculative):
         authorize.require(kernel, principal, RUN, target)
     if asked.force:
@@ -68,7 +72,8 @@ def start(
             {
                 "stack": stack.ref,
                 "state": store.state_of(stack),
-                "speculative": asked.speculative,
+                "speculative": asked.speculative or asked.refresh_only,
+                "refresh_only": asked.refresh_only,
                 "destroy": asked.destroy,
                 "forced": asked.force,
                 "origin": origin,
@@ -121,6 +126,7 @@ def again(kernel: Kernel, principal: Principal, id: str, *, origin: str) -> Run:
         speculative=run.speculative,
         revision=run.revision,
         force=run.forced,
+        refresh_only=run.refresh_only,
     )
     return start(kernel, principal, run.stack, wanted, origin=origin, retries=run.id, pull_request=run.pull_request)
 

@@ -1,7 +1,8 @@
-"""``uwu iac plan``, ``apply``, ``runs``, ``run``, ``log``, ``cancel``, ``retry``."""
+"""``uwu iac plan``, ``apply``, ``drift``, ``runs``, ``run``, ``log``, ``cancel``, ``retry``."""
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any
 
 from cyclopts import App, Parameter
@@ -18,7 +19,7 @@ NOT_PLANNED = {"failed": 1, "refused": 9, "cancelled": 1, "discarded": 1}
 
 def add(app: App) -> None:
     """The commands, on ``app``."""
-    for command in (plan, apply, runs, run, log, cancel, retry):
+    for command in (plan, apply, drift, runs, run, log, cancel, retry):
         app.command(command)
 
 
@@ -61,6 +62,50 @@ def plan(
     name = stack.removeprefix("stack:")
     result = client.start(f"/iac/stacks/{name if '/' in name else f'default/{name}'}/runs", body)
     return _told(client, str(result["run"]))
+
+
+def drift(stack: str, *, noise: bool = False, revision: str = "", client: _Client) -> Answer:
+    """Look what was changed outside of Terraform: `plan -refresh-only` in a worker. Nothing is changed.
+
+    Exit status: 0 as the state says, 1 failed, 2 something drifted.
+
+    Parameters
+    ----------
+    stack
+        Its name or reference: payments, default/payments.
+    noise
+        Tell noise too, each with the rule by which it is none.
+    revision
+        A commit, where the configuration lies in a repository.
+    """
+    name = stack.removeprefix("stack:")
+    body = {"refresh_only": True, "speculative": True, "revision": revision, "reason": "look for drift"}
+    result = client.start(f"/iac/stacks/{name if '/' in name else f'default/{name}'}/runs", body)
+    head = client.get(f"/iac/runs/{result['run']}")
+    if head["status"] not in ("drifted", "clean"):
+        return Answer(head, f"{_head(head)}\nThe log: uwu iac log {head['number']}", 1)
+    found = client.get(f"/iac/runs/{head['id']}/plan")
+    told = [each for each in found["drifted"] if noise or not each["noise"]]
+    quiet = sum(1 for each in found["drifted"] if each["noise"])
+    lines = [_head(head), *(line for each in told for line in _drifted(each))]
+    if head["status"] == "clean":
+        lines.append("The world is as the state says.")
+    if quiet and not noise:
+        lines.append(f"{quiet} more are noise: --noise tells them")
+    return Answer(found, "\n".join(lines), 2 if head["status"] == "drifted" else 0)
+
+
+def _drifted(each: dict[str, Any]) -> list[str]:
+    quiet = f"  (noise: {each['noise']})" if each["noise"] else ""
+    if each["kind"] == "gone":
+        return [f"  -  {each['address']} does not exist{quiet}"]
+    what = f"output {each['address']}" if each["kind"] == "output" else f"{each['address']} {each['path']}"
+    return [f"  ~  {what}: {_short(each['before'])} -> {_short(each['after'])}{quiet}"]
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 100 else text[:99] + "…"
 
 
 def _told(client: Client, id: str) -> Answer:

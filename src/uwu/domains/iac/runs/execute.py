@@ -23,7 +23,8 @@ from uwu.domains.iac import (
     state_write,
 )
 from uwu.domains.iac.blast import Radius
-from uwu.domains.iac.declare import sources
+from uwu.domains.iac.declare import ignored, sources
+from uwu.domains.iac.drift import found as drifts
 from uwu.domains.iac.plan_json import Plan
 from uwu.domains.iac.policy import check, files
 from uwu.domains.iac.runs import comments, config, store
@@ -108,6 +109,7 @@ def _plan(
             plan_file = place.root / PLAN_FILE
             arguments = ["plan", "-json", f"-out={plan_file}", "-lock-timeout=120s"]
             arguments += ["-destroy"] if run.destroy else []
+            arguments += ["-refresh-only"] if run.refresh_only else []
             arguments += ["-lock=false"] if run.speculative else []
             tools.need(arguments, "terraform plan failed")
             shown = tools.shown(plan_file)
@@ -120,6 +122,8 @@ def _plan(
         place.close()
     plan = plan_json.parse(shown, f"run {run.number}")
     document = judged(kernel, run.stack, stack, plan)
+    if run.refresh_only:
+        return _looked(kernel, log, stack, document, found, version), document
     return _kept(kernel, log, document, found, lock, file, version), document
 
 
@@ -181,6 +185,38 @@ def _kept(
         return {**values, "status": store.REFUSED, "why": "a rule could not judge it: nothing is known to be right"}
     packed = msgspec.msgpack.encode([found.packed, lock])
     return {**values, "plan_blob": state_crypt.seal(keys, file), "config_blob": state_crypt.seal(keys, packed)}
+
+
+def _looked(
+    kernel: Kernel,
+    log: Log,
+    stack: Entity,
+    document: Document,
+    found: config.Configuration,
+    version: state_store.Version | None,
+) -> dict[str, Any]:
+    """What is kept of a run that looked for drift: no plan file, for it is never applied."""
+    told = drifts.of(document.plan, document.subjects, ignored(stack))
+    loud = [each for each in told if not each.noise]
+    for each in told:
+        what = f"{each.address} {each.path}".strip() if each.kind != "gone" else f"{each.address} is gone"
+        log.say(
+            f"drift: {what}" + (f" (noise: {each.noise})" if each.noise else ""), "info" if each.noise else "warning"
+        )
+    log.say(f"{len(loud)} drifted; {len(told) - len(loud)} more are noise")
+    values: dict[str, Any] = {
+        "status": store.DRIFTED if loud else store.CLEAN,
+        "why": "",
+        "revision": found.revision,
+        "config_sha256": found.sha256,
+        "serial": version.serial if version is not None else -1,
+        "lineage": version.lineage if version is not None else "",
+        "summary": {**summary(document), "drift": len(loud), "noise": len(told) - len(loud)},
+        "json_blob": state_crypt.seal(state_crypt.keys(kernel), msgspec.json.encode(document)),
+    }
+    if document.plan.errored:
+        return {**values, "status": store.FAILED, "why": "the refresh is not whole: Terraform met errors"}
+    return values
 
 
 def _tell_radius(log: Log, radius: Radius) -> None:

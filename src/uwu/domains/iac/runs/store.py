@@ -26,11 +26,13 @@ from uwu.kernel.runtime import Kernel
 
 QUEUED, PLANNING, PLANNED, CLEAN, REFUSED = "queued", "planning", "planned", "clean", "refused"
 FAILED, CANCELLED, APPLYING, APPLIED, DISCARDED = "failed", "cancelled", "applying", "applied", "discarded"
-STATUSES = (QUEUED, PLANNING, PLANNED, APPLYING, APPLIED, CLEAN, REFUSED, DISCARDED, FAILED, CANCELLED)
-"""``clean``: there is nothing to change; ``refused``: a rule or the safety limit does not let it pass; ``discarded``:
-its plan was rejected, withdrawn, or is void or expired."""
+DRIFTED = "drifted"
+STATUSES = (QUEUED, PLANNING, PLANNED, APPLYING, APPLIED, CLEAN, DRIFTED, REFUSED, DISCARDED, FAILED, CANCELLED)
+"""``clean``: there is nothing to change; ``drifted``: a refresh found what was changed outside of Terraform;
+``refused``: a rule or the safety limit does not let it pass; ``discarded``: its plan was rejected, withdrawn, or is
+void or expired."""
 AT_WORK = (PLANNING, APPLYING)
-ENDED = (APPLIED, CLEAN, REFUSED, FAILED, CANCELLED, DISCARDED)
+ENDED = (APPLIED, CLEAN, DRIFTED, REFUSED, FAILED, CANCELLED, DISCARDED)
 _LOCK = 0x69616372  # runs are numbered, and take their turn, one at a time on PostgreSQL; SQLite has one writer
 
 
@@ -64,6 +66,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     outcomes: dict[str, Any] | None
     cancelled_by: str
     pull_request: dict[str, Any] | None
+    refresh_only: bool = False
+    """It looks for drift, and is never applied."""
     plan_number: int = 0
     """Of the plan that is approved; 0 for none."""
     plan_status: str = ""
@@ -267,7 +271,7 @@ def insert(connection: sa.Connection, principal: Principal, values: dict[str, An
         "principal": codec.builtins(principal),
         "requested_at": codec.now(),
         "serial": -1,
-        **dict.fromkeys(("speculative", "destroy", "forced"), False),
+        **dict.fromkeys(("speculative", "destroy", "forced", "refresh_only"), False),
         **dict.fromkeys(
             (
                 *("why", "origin", "revision", "reason", "retries", "job", "plan", "plan_sha256", "plan_blob"),
