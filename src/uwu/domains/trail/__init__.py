@@ -25,6 +25,29 @@ POLL = Schedule(
     when="uwu.domains.trail.ingest:declared_sources",
 )
 
+_DETECTION_SPEC = {
+    "type": "object",
+    "required": ["sigma"],
+    "properties": {
+        "sigma": {
+            "type": "object",
+            "required": ["detection"],
+            "description": "a Sigma rule over aws/cloudtrail",
+        },
+        "subject": {"enum": ["target", "principal", "account"], "description": "what an alert is about"},
+        "remedy": {"type": "string", "description": "what to do about an alert"},
+        "owner": {"type": "string", "minLength": 1, "description": "who keeps the rule"},
+    },
+}
+
+DETECT = Schedule(
+    "trail.detect",
+    "trail.detect",
+    "run the rules over batches that no ingest asked them for",
+    every_minutes=1,
+    when="uwu.domains.trail.detect.jobs:due",
+)
+
 DOMAIN = Domain(
     name="trail",
     title="CloudTrail",
@@ -36,10 +59,19 @@ DOMAIN = Domain(
             schema=_TRAIL_SPEC,
             references={"owner": ("group", "ownedBy", "ownerOf")},
         ),
+        EntityKind(
+            kind="Detection",
+            api_versions=("uwu.dev/v1alpha1",),
+            schema=_DETECTION_SPEC,
+            references={"owner": ("group", "ownedBy", "ownerOf")},
+            check="uwu.domains.trail.detect.load:check_entity",
+        ),
     ),
-    jobs="uwu.domains.trail.ingest:JOBS",
-    sync=((Phase.EVENTS, "trail.ingest"),),
-    schedules=(POLL,),
+    jobs="uwu.domains.trail.work:JOBS",
+    sync=((Phase.EVENTS, "trail.ingest"), (Phase.EVENTS, "trail.detect")),
+    schedules=(POLL, DETECT),
+    more_rules="uwu.domains.trail.detect.alerts:rules",
+    sweep="uwu.domains.trail.detect.alerts:sweep",
     evidence="uwu.domains.trail.creators:evidence",
     changes="uwu.domains.trail.changes:log",
     tables="uwu.domains.trail.tables",

@@ -214,7 +214,7 @@ def _equals(reader: _Reader, field: Field, value: Any) -> str:
         unit = value.timestamp_part.name.lower()
         if field.column != "event_time":
             raise BadInput("parts of a time are asked of eventTime alone", code="rule-unsupported", hint=_HINT)
-        return f"(extract('{unit}' from event_time) = {int(value.number.number)})"
+        return f"(extract('{unit}' from event_time) = {int(value.number)})"
     if isinstance(value, t.SigmaString) and value == "" and field.column:
         return f"(not {field.exists})"  # the lake keeps an absent text as an empty one
     return field.any(_test(value))
@@ -333,6 +333,8 @@ def _correlation(reader: _Reader, rule: co.SigmaCorrelationRule) -> tuple[tuple[
         part = _part(reader, base, keys, value)
         parts.append(Part(reference.reference, part.where, keys, value))
     minutes = rule.timespan.spec
+    if value and not isinstance(condition, co.SigmaExtendedCorrelationCondition):
+        words += {"value_count": f" different {condition.fieldref}"}.get(kind, f" by {kind} of {condition.fieldref}")
     told = f"{words} within {minutes}" + (f" by {', '.join(by)}" if by else "")
     return tuple(parts), Window(
         type=kind,
