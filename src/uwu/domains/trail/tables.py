@@ -87,7 +87,7 @@ alerts = Table(
     Column("closed_at", Time),
     Column("closed_by", Text, nullable=False, comment="who closed it; empty where its time was over"),
     Column("reason", Text, nullable=False, comment="why it was closed"),
-    Index(None, "closed_at", "rule", "subject"),
+    Index("ix_trail_alerts_open", "closed_at", "rule", "subject"),
     Index(None, "subject"),
     Index(None, "last_at"),
 )

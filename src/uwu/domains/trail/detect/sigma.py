@@ -80,6 +80,8 @@ def read(text: str, *, source: str, place: str, values: Values | None = None) ->
         rules.resolve_rule_references()
     except SigmaError as error:
         raise BadInput(f"pySigma cannot read it: {error}", code="rule-sigma", place=place, hint=_HINT) from None
+    except BadInput as error:
+        raise _placed(error, place) from None
     except (TypeError, ValueError, AttributeError, KeyError, RecursionError) as error:
         raise BadInput(f"this is no Sigma rule: {error}", code="rule-sigma", place=place, hint=_HINT) from None
     found: list[Detection] = []
@@ -99,10 +101,13 @@ def read(text: str, *, source: str, place: str, values: Values | None = None) ->
     except SigmaError as error:
         raise BadInput(f"pySigma cannot read it: {error}", code="rule-sigma", place=place, hint=_HINT) from None
     except BadInput as error:
-        if error.problem.place:
-            raise
-        raise BadInput(error.problem.message, code=error.problem.code, place=place, hint=error.problem.hint) from None
+        raise _placed(error, place) from None
     return found
+
+
+def _placed(error: BadInput, place: str) -> BadInput:
+    told = error.problem
+    return BadInput(told.message, code=told.code, place=told.place or place, hint=told.hint)
 
 
 def _referred(rules: SigmaCollection) -> set[int]:

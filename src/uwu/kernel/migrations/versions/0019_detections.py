@@ -38,7 +38,7 @@ def upgrade() -> None:
         sa.Column("reason", sa.Text(), nullable=False, comment="why it was closed"),
         sa.PrimaryKeyConstraint("id", name="pk_trail_alerts"),
     )
-    op.create_index("ix_trail_alerts_closed_at_trail_alerts_rule_trail_alerts_subject", "trail_alerts", ["closed_at", "rule", "subject"])
+    op.create_index("ix_trail_alerts_open", "trail_alerts", ["closed_at", "rule", "subject"])
     op.create_index("ix_trail_alerts_subject", "trail_alerts", ["subject"])
     op.create_index("ix_trail_alerts_last_at", "trail_alerts", ["last_at"])
     op.create_table(
