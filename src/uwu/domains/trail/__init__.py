@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from uwu.kernel.actions import Action
 from uwu.kernel.domain import Domain, EntityKind, Phase, Schedule
 
 _TRAIL_SPEC = {
@@ -75,8 +76,12 @@ DOMAIN = Domain(
     evidence="uwu.domains.trail.creators:evidence",
     changes="uwu.domains.trail.changes:log",
     tables="uwu.domains.trail.tables",
+    actions=(
+        Action("trail.rules", "run", "try a detection on an event or over history"),
+        Action("trail.close", "change", "close an alert"),
+    ),
     query_tables="uwu.domains.trail.health:query_tables",
-    routes="uwu.domains.trail.api:HANDLERS",
-    commands="uwu.domains.trail.cli:APP",
+    routes="uwu.domains.trail.routes:HANDLERS",
+    commands="uwu.domains.trail.commands:APP",
     health="uwu.domains.trail.health:health",
 )

@@ -21,7 +21,7 @@ from uwu.kernel.errors import BadInput
 from uwu.kernel.jobs import Job, Run
 from uwu.kernel.runtime import Kernel
 
-DETECT = "trail.detect"
+DETECT, BACKTEST = "trail.detect", "trail.backtest"
 LEASE_SECONDS = 120.0
 WAIT_SECONDS = 300.0
 """How long a run waits for another one to end."""
@@ -284,4 +284,4 @@ def _backtest_step(run: Run, arguments: dict[str, Any]) -> dict[str, Any]:
     return {"results": [backtest(kernel, rule, since, until, run.progress) for rule in found]}
 
 
-JOBS = (Job(DETECT, _detect, concurrency=1), Job("trail.backtest", _backtest, concurrency=1))
+JOBS = (Job(DETECT, _detect, concurrency=1), Job(BACKTEST, _backtest, concurrency=1, action="trail.rules"))

@@ -1,0 +1,10 @@
+"""Every command of ``uwu trail``."""
+
+from __future__ import annotations
+
+from uwu.domains.trail.cli import APP
+from uwu.domains.trail.detect import cli as detect_cli
+
+detect_cli.add(APP)
+
+__all__ = ["APP"]

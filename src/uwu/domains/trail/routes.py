@@ -1,0 +1,10 @@
+"""Every route of the trail."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from uwu.domains.trail import api
+from uwu.domains.trail.detect import api as detect_api
+
+HANDLERS: list[Any] = [*api.HANDLERS, *detect_api.HANDLERS]
