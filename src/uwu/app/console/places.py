@@ -40,6 +40,7 @@ _ALL = (
     Place("Jobs", "activity", links.JOBS, "gj", OPERATE),
     Place("Coverage", "radar", links.COVERAGE, "gv", OPERATE),
     Place("Rules", "shield-alert", links.RULES, "gu", OPERATE),
+    Place("Detections", "zap", links.DETECTIONS, "gd", OPERATE),
     Place("Entropy", "chart-line", links.ENTROPY, "ge", OPERATE),
     Place("Notices", "bell", links.NOTICES, "gn", GOVERN),
     Place("Audit", "scroll-text", links.AUDIT, "ga", GOVERN),

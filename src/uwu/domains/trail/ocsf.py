@@ -278,8 +278,8 @@ def _milliseconds(text: Any) -> int | None:
 
 _COLUMNS = (
     "event_time, event_id, event_source, event_name, account, region, read_only, error_code, error_message, "
-    "actor_kind, actor, actor_confidence, principal, through, access_key, source_ip, user_agent, targets, request_parameters, "
-    "response_elements, identity, more, shared_event_id, event_type, event_category, object"
+    "actor_kind, actor, actor_confidence, principal, through, access_key, source_ip, user_agent, targets, "
+    "request_parameters, response_elements, identity, more, shared_event_id, event_type, event_category, object"
 )
 MOST_DAYS = 400
 _ROWS = 5_000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -86,10 +87,33 @@ class Detection:
     @property
     def query(self) -> str:
         """The SQL that finds its events, for people and for ``uwu query``."""
-        texts = [f"select *\nfrom events\nwhere {part.where}\norder by event_time" for part in self.parts]
+        texts = [f"select *\nfrom events\nwhere {_broken(part.where)}\norder by event_time" for part in self.parts]
         if len(texts) == 1:
             return texts[0]
         return "\n\n".join(f"-- {part.name}\n{text}" for part, text in zip(self.parts, texts, strict=True))
+
+
+_BREAKS = re.compile(r"'(?:[^']|'')*'|[()]| (?:and|or) ")
+_DEEPEST = 3
+"""Parentheses within which a condition is still broken into lines."""
+
+
+def _broken(where: str) -> str:
+    """A condition with a line for each of its terms."""
+    depth = 0
+
+    def piece(match: re.Match[str]) -> str:
+        nonlocal depth
+        text = match.group(0)
+        if text == "(":
+            depth += 1
+        elif text == ")":
+            depth -= 1
+        elif text.startswith(" ") and depth <= _DEEPEST:
+            return f"\n{'  ' * (depth + 1)}{text.strip()} "
+        return text
+
+    return _BREAKS.sub(piece, where)
 
 
 @dataclass(frozen=True)
