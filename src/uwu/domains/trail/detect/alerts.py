@@ -122,7 +122,7 @@ def subject_of(detection: Detection, event: Event, accounts: Mapping[str, str]) 
 
 def _opened(firing: Firing, subject: str, actor: str, event: Event, at: datetime) -> Alert:
     rule = firing.detection
-    who = actor.rsplit("/", 1)[-1] or "somebody unknown"
+    who = (actor.rsplit("/", 1)[-1] if actor.startswith("arn:") else actor) or "somebody unknown"
     return Alert(
         id=codec.new_id("alert"),
         rule=rule.id,

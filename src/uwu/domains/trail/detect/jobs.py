@@ -71,10 +71,12 @@ def detect(kernel: Kernel, *, holder: str, progress: Progress | None = None) -> 
             total["batches"] += 1
             total["events"] += int(batch.rows.get(store.EVENTS.name, 0))
             total["alerts"] += len(changed)
-        subjects = _unjudged(kernel)
-    if subjects:
+    before: frozenset[str] = frozenset()
+    # those whose rule was switched off since have no finding, and get none
+    while (subjects := _unjudged(kernel)) - before:
         told("findings", 0, 0)
-        total["findings"] = drift.judge_some(kernel, subjects).opened
+        total["findings"] += drift.judge_some(kernel, subjects).opened
+        before = subjects
     return total
 
 
