@@ -77,4 +77,4 @@ def test_a_class_and_a_window(sqlite_kernel: Kernel, objects: list[Path]):
     with pytest.raises(BadInput):
         ocsf.events(sqlite_kernel, SINCE, UNTIL, (9999,))
     with pytest.raises(BadInput):
-        export_cli.export(since="x", out=Path("x.csv"), client=Lines(sqlite_kernel))  # type: ignore[arg-type]
+        export_cli.export(since="x", ocsf=False, out=Path("x"), client=Lines(sqlite_kernel))  # type: ignore[arg-type]
