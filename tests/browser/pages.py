@@ -39,6 +39,7 @@ SAMPLES: dict[str, Sample] = {
     "/catalog/{key:path}": lambda _: ["/catalog/group:default/payments"],
     "/jobs/{id:str}": lambda _: [links.job(id) for id in (lively.SYNC, "job_inventory", lively.FAILED, lively.RUNNING)],
     "/plans/{id:str}": _plans,
+    "/detections/{key:path}": lambda _: [links.detection(id) for id in ("trail.key-for-another", "trail.looks-around")],
     "/rules/{key:path}": lambda _: [links.rule(id) for id in ("world.open", "drift.undeclared", "drift.gone")],
     "/runs/{id:str}": lambda _: ["/runs/1", "/runs/2"],
     "/stacks/{key:path}": lambda _: ["/stacks/default/ledger-live"],

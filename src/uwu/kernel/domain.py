@@ -235,6 +235,9 @@ class Domain:
     """Jobs that the workers ask for by themselves."""
     rules: str = ""
     """``module:attribute`` of a tuple of Rule."""
+    more_rules: str = ""
+    """``module:function`` (Kernel) -> Sequence[Rule]: rules beside ``rules`` that files or the estate bring; their ids
+    start with the domain's name."""
     sweep: str = ""
     """``module:function`` that is a Sweep: it judges those of ``rules`` that have no ``check``."""
     planners: tuple[Planner, ...] = ()

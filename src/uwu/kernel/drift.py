@@ -120,7 +120,7 @@ def _judge(kernel: Kernel, some: frozenset[str] | None) -> Judged:
     opened = stale = explained = exempt = 0
     for id, (name, rule, one) in found.items():
         old = before.get(id)
-        why = cause.choose(
+        why = one.cause or cause.choose(
             changes.get(one.subject, []),
             asks=ASKS.get(rule.id) or rule.asks or cause.CHANGED,
             path=one.path,

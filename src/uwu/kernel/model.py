@@ -245,6 +245,8 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     """Whose it is where the subject is no resource, which has a settled owner of its own."""
     since: datetime | None = None
     """Since when the world has been so, where known."""
+    cause: Change | None = None
+    """What did it, where the rule itself knows; else it is looked for among the changes of the subject."""
 
 
 class Unjudged(msgspec.Struct, frozen=True, kw_only=True):

@@ -81,7 +81,11 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
 
 def rules(kernel: Kernel) -> list[tuple[str, Rule]]:
     """(domain, rule) of every rule there is, whether it judges or not."""
-    return [(PLATFORM, rule) for rule in RULES] + domain.rules_of(kernel.domains)
+    found = [(PLATFORM, rule) for rule in RULES] + domain.rules_of(kernel.domains)
+    for each in kernel.domains:
+        if each.more_rules:
+            found += [(each.name, rule) for rule in domain.load(each.more_rules)(kernel)]
+    return found
 
 
 def judges(settings: RulesSettings, id: str) -> bool:

@@ -195,6 +195,20 @@ class LakeSettings(Section, frozen=True):
     """Events in one committed batch; 100-250 thousand bounds memory to about 1 GB."""
 
 
+class DetectSettings(Section, frozen=True):
+    """Rules over CloudTrail events beside those that uwu ships. Which of all run, ``rules`` says."""
+
+    rules: tuple[str, ...] = ()
+    """Files or folders of rules: Sigma (``*.yml``) and Python (``*.py``), relative to the home. Python rules may do all
+    that uwu may."""
+    placeholders: dict[str, tuple[str, ...]] = {}
+    """What the placeholders of Sigma rules stand for: ``Admin_Workstations = ["10.2.0.*"]``."""
+    keep_days: Positive = 30
+    """An alert that nobody closed is over so many days after its last event: it was not worth a look."""
+    regroup_hours: Positive = 24
+    """Matches of a rule on the same subject by the same actor join an open alert so long after its last event."""
+
+
 class QuerySettings(Section, frozen=True):
     """Limits of one ``uwu query``."""
 
@@ -489,6 +503,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     limits: LimitSettings = LimitSettings()
     audit: AuditSettings = AuditSettings()
     iac: IacSettings = IacSettings()
+    detect: DetectSettings = DetectSettings()
 
     @property
     def home_path(self) -> Path:

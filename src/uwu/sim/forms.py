@@ -182,7 +182,7 @@ def _s3_request(model: Any, parameters: Mapping[str, Any], host: str) -> dict[st
         elif isinstance(value, Mapping):
             shown[_xml_name(name, shape)] = {"xmlns": XML, **_xml(shape, value)}
         else:
-            shown[_xml_name(lower(name), shape)] = value
+            shown["key" if name == "Key" else _xml_name(lower(name), shape)] = value
     return shown
 
 

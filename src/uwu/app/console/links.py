@@ -17,6 +17,7 @@ RULES = "/rules"
 OWNERSHIP = "/ownership"
 RUNS = "/runs"
 STACKS = "/stacks"
+DETECTIONS, PRIVILEGE = "/detections", "/least-privilege"
 _DOTS = ("//", "/.")
 
 
@@ -39,6 +40,16 @@ def finding(id: str) -> str:
 
 def rule(id: str) -> str:
     return f"{RULES}/{_tail(id)}"
+
+
+def detection(id: str) -> str:
+    """A rule over CloudTrail by its id."""
+    return f"{DETECTIONS}/{_tail(id)}"
+
+
+def privilege(urn: str) -> str:
+    """What a role or user may do against what it did."""
+    return f"{PRIVILEGE}?{urlencode({'principal': urn})}"
 
 
 def plan(number: int) -> str:

@@ -10,9 +10,8 @@ import sqlalchemy as sa
 
 from uwu.app.console import links, look, words
 from uwu.app.console.views import Did, Row, Who
-from uwu.kernel import domain, exemptions, graph, search_index, tables
+from uwu.kernel import domain, exemptions, graph, rulebook, search_index, tables
 from uwu.kernel.model import UNRESOLVED, Actor, Change, Finding
-from uwu.kernel.rules import RULES
 from uwu.kernel.runtime import Kernel
 
 _IN = 500
@@ -99,8 +98,7 @@ class Names:
 
 def rule_titles(kernel: Kernel) -> dict[str, str]:
     """Rule id -> its title, of the kernel and of all domains."""
-    own = {rule.id: rule.title for rule in RULES}
-    return own | {rule.id: rule.title for _, rule in domain.rules_of(kernel.domains)}
+    return {rule.id: rule.title for _, rule in rulebook.rules(kernel)}
 
 
 def who(actor: Actor) -> Who:

@@ -13,7 +13,21 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.response import Response
 
 from uwu.app import identify
-from uwu.app.console import catalog, denied, exports, find, frame, home, links, lists, plan, plans, rules, subject
+from uwu.app.console import (
+    catalog,
+    denied,
+    detections,
+    exports,
+    find,
+    frame,
+    home,
+    links,
+    lists,
+    plan,
+    plans,
+    rules,
+    subject,
+)
 from uwu.app.console.assets import PREFIX, assets
 from uwu.app.console.export import exported, wanted
 from uwu.app.console.frame import COOKIE, HTML, VIEW, Act, Answer, Asked, Form, Frame, Page, query, redirect, tail
@@ -51,7 +65,9 @@ def show_finding(at: Frame, request: Asked) -> Answer:
         found = drift.finding(connection, view.row.id)
         mend = plan.mend(at.kernel, connection, identify.principal_of(request), found)
         exempting = rules.of_finding(at.kernel, connection, identify.principal_of(request), found)
-    return at.page(request, "finding.html", section=links.FINDINGS, view=view, mend=mend, exempting=exempting)
+    alert = detections.of_finding(at.kernel, identify.principal_of(request), found)
+    given = {"view": view, "mend": mend, "exempting": exempting, "alert": alert}
+    return at.page(request, "finding.html", section=links.FINDINGS, **given)
 
 
 def show_changes(at: Frame, request: Asked) -> Answer:

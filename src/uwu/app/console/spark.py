@@ -81,6 +81,18 @@ def spark(days: Sequence[Day]) -> Spark | None:
     )
 
 
+def counts(days: Sequence[int]) -> Spark | None:
+    """The sparkline of what is counted by day, from 0; None where there was nothing."""
+    if not any(days):
+        return None
+    top, bottom, step = max(days), HEIGHT - 2.0, (WIDTH - 4.0) / max(len(days) - 1, 1)
+    points = [(round(1.0 + step * i, 1), round(bottom - (bottom - 2.0) * n / top, 1)) for i, n in enumerate(days)]
+    half = len(days) // 2
+    said = f"{sum(days):,} in {len(days)} days, at most {top:,} a day"
+    rising = sum(days[half:]) > 2 * sum(days[:half])
+    return Spark(path=_path(points), x=points[-1][0], y=points[-1][1], rising=rising, said=said)
+
+
 def chart(days: Sequence[Day]) -> Chart | None:
     """The chart of ``days`` from 0 on; None where nothing was measured."""
     known = [day for day in days if day.entropy is not None]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from uwu.kernel.actions import Action
 from uwu.kernel.domain import Domain, EntityKind, Phase, Schedule
 
 _TRAIL_SPEC = {
@@ -25,6 +26,29 @@ POLL = Schedule(
     when="uwu.domains.trail.ingest:declared_sources",
 )
 
+_DETECTION_SPEC = {
+    "type": "object",
+    "required": ["sigma"],
+    "properties": {
+        "sigma": {
+            "type": "object",
+            "required": ["detection"],
+            "description": "a Sigma rule over aws/cloudtrail",
+        },
+        "subject": {"enum": ["target", "principal", "account"], "description": "what an alert is about"},
+        "remedy": {"type": "string", "description": "what to do about an alert"},
+        "owner": {"type": "string", "minLength": 1, "description": "who keeps the rule"},
+    },
+}
+
+DETECT = Schedule(
+    "trail.detect",
+    "trail.detect",
+    "run the rules over batches that no ingest asked them for",
+    every_minutes=1,
+    when="uwu.domains.trail.detect.jobs:due",
+)
+
 DOMAIN = Domain(
     name="trail",
     title="CloudTrail",
@@ -36,15 +60,28 @@ DOMAIN = Domain(
             schema=_TRAIL_SPEC,
             references={"owner": ("group", "ownedBy", "ownerOf")},
         ),
+        EntityKind(
+            kind="Detection",
+            api_versions=("uwu.dev/v1alpha1",),
+            schema=_DETECTION_SPEC,
+            references={"owner": ("group", "ownedBy", "ownerOf")},
+            check="uwu.domains.trail.detect.load:check_entity",
+        ),
     ),
-    jobs="uwu.domains.trail.ingest:JOBS",
-    sync=((Phase.EVENTS, "trail.ingest"),),
-    schedules=(POLL,),
+    jobs="uwu.domains.trail.work:JOBS",
+    sync=((Phase.EVENTS, "trail.ingest"), (Phase.EVENTS, "trail.detect")),
+    schedules=(POLL, DETECT),
+    more_rules="uwu.domains.trail.detect.alerts:rules",
+    sweep="uwu.domains.trail.detect.alerts:sweep",
     evidence="uwu.domains.trail.creators:evidence",
     changes="uwu.domains.trail.changes:log",
     tables="uwu.domains.trail.tables",
+    actions=(
+        Action("trail.rules", "run", "try a detection on an event or over history"),
+        Action("trail.close", "change", "close an alert"),
+    ),
     query_tables="uwu.domains.trail.health:query_tables",
-    routes="uwu.domains.trail.api:HANDLERS",
-    commands="uwu.domains.trail.cli:APP",
+    routes="uwu.domains.trail.routes:HANDLERS",
+    commands="uwu.domains.trail.commands:APP",
     health="uwu.domains.trail.health:health",
 )

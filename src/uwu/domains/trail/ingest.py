@@ -243,7 +243,8 @@ class Ingest:
 
     def _commit(self) -> None:
         """Lets the lake show what was written, and asks for the jobs that wait for it."""
-        self.batches.commit()
+        if self.batches.commit():
+            self.wanted.setdefault("trail.detect")
         for job in list(self.wanted):
             self.kernel.jobs.enqueue(job, requested_by="trail")
             del self.wanted[job]

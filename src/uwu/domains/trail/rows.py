@@ -23,6 +23,20 @@ def _json(value: Any) -> str | None:
     return None if value is None else codec.encode(redact(value)).decode()
 
 
+MORE = ("additionalEventData", "serviceEventDetails", "resources", "sessionCredentialFromConsole", "vpcEndpointId")
+"""Members without a column of their own that tell something."""
+_NOISE = frozenset({"x-amz-id-2", "bytesTransferredIn", "bytesTransferredOut"})
+"""Of S3's data events: as large as the rest of the record, and different in each."""
+
+
+def _more(data: dict[str, Any]) -> str | None:
+    held = {name: data[name] for name in MORE if data.get(name)}
+    extra = held.get("additionalEventData")
+    if isinstance(extra, dict):
+        held["additionalEventData"] = {key: value for key, value in extra.items() if key not in _NOISE}
+    return _json(held or None)
+
+
 class Rows:
     """The rows of one batch, by table."""
 
@@ -74,6 +88,7 @@ class Rows:
                 request,
                 _json(data.get("responseElements")),
                 codec.encode(identity).decode(),
+                _more(data),
                 _text(data.get("sharedEventID")),
                 _text(data.get("eventType")),
                 _text(data.get("eventCategory")),

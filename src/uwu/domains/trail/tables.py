@@ -5,7 +5,7 @@ The events themselves lie in the lake.
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Index, Integer, Table, Text
+from sqlalchemy import Column, Float, Index, Integer, Table, Text
 
 from uwu.kernel.db import Json, Time, metadata
 
@@ -59,4 +59,54 @@ rejects = Table(
     Column("code", Text, primary_key=True),
     Column("message", Text, nullable=False),
     Column("seen_at", Time, nullable=False),
+)
+
+
+alerts = Table(
+    "trail_alerts",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("rule", Text, nullable=False),
+    Column("rule_hash", Text, nullable=False, comment="SHA-256 of the rule as it was when it fired"),
+    Column("severity", Text, nullable=False),
+    Column("title", Text, nullable=False),
+    Column("remedy", Text, nullable=False),
+    Column("subject", Text, nullable=False, comment="the urn that it is about"),
+    Column("account", Text, nullable=False),
+    Column("region", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("cause", Json, nullable=False, comment="the event that opened it, as a change"),
+    Column("place", Text, nullable=False, comment="the rule's file:line"),
+    Column("said", Text, nullable=False, comment="what its events have in common; empty where there is nothing"),
+    Column("count", Integer, nullable=False, comment="of its events"),
+    Column("events", Json, nullable=False, comment="the first and the last of them: id, time, SHA-256"),
+    Column("first_at", Time, nullable=False),
+    Column("last_at", Time, nullable=False),
+    Column("opened_at", Time, nullable=False),
+    Column("updated_at", Time, nullable=False, comment="when an event joined it last"),
+    Column("closed_at", Time),
+    Column("closed_by", Text, nullable=False, comment="who closed it; empty where its time was over"),
+    Column("reason", Text, nullable=False, comment="why it was closed"),
+    Index("ix_trail_alerts_open", "closed_at", "rule", "subject"),
+    Index(None, "subject"),
+    Index(None, "last_at"),
+)
+
+rule_days = Table(
+    "trail_rule_days",
+    metadata,
+    Column("rule", Text, primary_key=True),
+    Column("day", Text, primary_key=True, comment="YYYY-MM-DD of the events, UTC"),
+    Column("matches", Integer, nullable=False),
+    Column("last_at", Time, nullable=False, comment="of the latest event that matched"),
+)
+
+detected = Table(
+    "trail_detected",
+    metadata,
+    Column("batch", Integer, primary_key=True, autoincrement=False, comment="a batch whose events the rules have seen"),
+    Column("at", Time, nullable=False),
+    Column("events", Integer, nullable=False),
+    Column("alerts", Integer, nullable=False),
+    Column("seconds", Float, nullable=False),
 )

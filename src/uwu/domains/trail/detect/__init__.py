@@ -1,0 +1,1 @@
+"""Detections: rules over CloudTrail events, as each batch lands and over history; an alert is a finding."""
