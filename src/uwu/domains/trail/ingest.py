@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -13,9 +12,11 @@ import msgspec
 
 from uwu.domains.trail import actors, sources, store
 from uwu.domains.trail.actors import SessionIndex
+from uwu.domains.trail.callers import Callers
 from uwu.domains.trail.names import Namer
-from uwu.domains.trail.parse import Parsed, Record, parse
-from uwu.domains.trail.rows import Rows
+from uwu.domains.trail.read import Event, Read
+from uwu.domains.trail.read import read as read_object
+from uwu.domains.trail.rows import Held, Rows
 from uwu.domains.trail.sources import Gone, Object
 from uwu.kernel import codec, declared, domain, leases
 from uwu.kernel.errors import Conflict, Problem, UwuError
@@ -198,44 +199,34 @@ class Ingest:
             raise
 
     def _written(self, batch: Batch, read: list[tuple[Object, bytes]], gone: list[tuple[str, Problem]]) -> Taken:
-        parsed = [(held.name, parse(held.name, data)) for held, data in read]
+        opened = [(held.name, read_object(held.name, data)) for held, data in read]
         read.clear()
         at = codec.now()
-        problems = [(name, p) for name, one in parsed for p in one.problems]
+        problems = [(name, p) for name, one in opened for p in one.problems]
         problems += [(sources.of_key(key).name, p) for key, p in gone]
-        rejects = [(name, r) for name, one in parsed for r in one.rejects]
+        rejects = [(name, r) for name, one in opened for r in one.rejects]
         store.save_rejects(self.kernel.db, rejects, problems, at)
-        taken = Taken(objects=len(parsed), rejected=len(rejects), problems=[p for _, p in problems])
+        taken = Taken(objects=len(opened), rejected=len(rejects), problems=[p for _, p in problems])
         taken.problems += [
             Problem(r.code, r.message, f"{name} record {r.index}", "the record is kept aside in trail_rejects")
             for name, r in rejects[:PROBLEMS_TOLD]
         ]
-        fresh, taken.duplicates = self._fresh(parsed)
-        index = self._sessions(fresh)
-        rows = Rows(at - domain.TOLD)
-        late: list[dict[str, Any]] = []
-        kinds: Counter[str] = Counter()
-        for name, record in fresh:
-            data = record.data
-            identity = data.get("userIdentity") or {}
-            shared = str(data.get("sharedEventID") or "")
-            actor = actors.resolve(identity, record.at, index, shared_event=shared)
-            if not actors.settled(actor):
-                late.append(
-                    {"event_id": data["eventID"], "at": record.at, "identity": identity, "shared_event": shared}
-                )
-            kinds[actor.kind] += 1
-            rows.add(name, record, actor, self.namer)
-        store.save_late(self.kernel.db, late)
+        fresh, taken.duplicates = self._fresh(opened)
+        opened.clear()
+        events = [held.event for held in fresh]
+        who = Callers()
+        index = self._sessions(events, who)
+        rows = Rows(fresh, who, index, self.namer, at - domain.TOLD)
+        store.save_late(self.kernel.db, [late._asdict() for late in rows.late])
         store.save_aliases(self.kernel.db, self.namer.aliases.learned, at)
         self.namer.aliases.learned.clear()
         taken.actors_named_later = store.resolve_late(self.kernel.db, list(index.fresh), at)
         taken.events, taken.writes, taken.named = len(fresh), rows.writes, rows.named
-        taken.humans = kinds[actors.HUMAN]
-        taken.others = kinds[actors.MACHINE] + kinds[actors.SERVICE]
+        taken.humans = rows.kinds[actors.HUMAN]
+        taken.others = rows.kinds[actors.MACHINE] + rows.kinds[actors.SERVICE]
         detail = {k: v for k, v in codec.builtins(taken).items() if k != "problems"}
         if fresh:
-            detail |= {"since": codec.iso(fresh[0][1].at), "until": codec.iso(fresh[-1][1].at)}
+            detail |= {"since": events[0].time, "until": events[-1].time}
         # before the events are recorded as taken: after a kill they are told again, rather than never
         self.wanted.update(dict.fromkeys(domain.tell_changes(self.kernel.domains, self.kernel, rows.changes)))
         self.batches.write(batch, rows.tables(), detail=detail)
@@ -248,31 +239,34 @@ class Ingest:
             self.kernel.jobs.enqueue(job, requested_by="trail")
             del self.wanted[job]
 
-    def _fresh(self, parsed: list[tuple[str, Parsed]]) -> tuple[list[tuple[str, Record]], int]:
-        """Records by time without those that the batch or the lake holds already, and how many those were."""
-        held: dict[str, tuple[str, Record]] = {}
+    def _fresh(self, opened: list[tuple[str, Read]]) -> tuple[list[Held], int]:
+        """Events by time without those that the batch or the lake holds already, and how many those were."""
+        held: dict[str, Held] = {}
         total = 0
-        for name, one in parsed:
-            for record in one.records:
-                held.setdefault(record.data["eventID"], (name, record))
-                total += 1
+        for name, one in opened:
+            total += len(one.events)
+            for place, event in zip(one.places, one.events, strict=True):
+                if event.id not in held:
+                    held[event.id] = Held(name, place, event)
         known = self._known(held)
-        fresh = [pair for id, pair in held.items() if id not in known]
-        fresh.sort(key=lambda pair: pair[1].at)
+        fresh = [each for id, each in held.items() if id not in known] if known else list(held.values())
+        fresh.sort(key=lambda each: each.event.time)
         return fresh, total - len(fresh)
 
-    def _known(self, held: dict[str, tuple[str, Record]]) -> set[str]:
+    def _known(self, held: dict[str, Held]) -> set[str]:
         """The ids among ``held`` that the lake has: a duplicate has the same time, so only those minutes are read."""
         if not held:
             return set()
         import pyarrow as pa
+        import pyarrow.compute as pc
 
-        times = [record.at for _, record in held.values()]
-        since, until = min(times), max(times)
+        texts = [each.event.time for each in held.values()]
+        since, until = codec.parse_time(min(texts)), codec.parse_time(max(texts))
         lake = self.kernel.lake
         if not lake.files(store.EVENTS.name, since, until + timedelta(seconds=1)):
             return set()
-        ids = pa.table({"event_id": list(held), "event_time": pa.array(times, pa.timestamp("us", tz="UTC"))})
+        times = pc.cast(pa.array(texts, pa.string()), pa.timestamp("us", tz="UTC"))
+        ids = pa.table({"event_id": list(held), "event_time": times})
         scan = lake.scan(store.EVENTS.name, since=since, until=until + timedelta(seconds=1))
         with lake.connection() as connection:
             connection.register("batch_ids", ids)
@@ -285,16 +279,16 @@ class Ingest:
             connection.unregister("batch_ids")
         return found
 
-    def _sessions(self, fresh: list[tuple[str, Record]]) -> FreshIndex:
-        """Every session that may have signed these records: their own, and the stored ones behind them."""
+    def _sessions(self, events: list[Event], who: Callers) -> FreshIndex:
+        """Every session that may have signed these events: their own, and the stored ones behind them."""
         index = FreshIndex()
-        for _, record in fresh:
-            session = actors.session_of(record.data)
+        for event in events:
+            session = actors.session_of(event.record()) if event.source == "sts.amazonaws.com" else None
             if session is not None:
                 index.add(session)
         index.fresh = list(index.all.values())
         store.save_sessions(self.kernel.db, index.fresh, codec.now())
-        store.load_sessions(self.kernel.db, (record.data for _, record in fresh), index)
+        store.load_sessions(self.kernel.db, who.identities(events), index)
         return index
 
 
