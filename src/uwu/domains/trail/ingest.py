@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -191,7 +192,8 @@ class Ingest:
     def _write(self, batch: Batch, read: list[tuple[Object, bytes]], gone: list[tuple[str, Problem]]) -> Taken:
         """Writes the events of ``batch``; where that fails its keys are given back, to be taken another time."""
         try:
-            return self._written(batch, read, gone)
+            with _no_collection():
+                return self._written(batch, read, gone)
         except Exception:
             # the error that is told is the one that came first; a claim that stays is taken over by the next ingest
             with suppress(Exception):
@@ -290,6 +292,18 @@ class Ingest:
         store.save_sessions(self.kernel.db, index.fresh, codec.now())
         store.load_sessions(self.kernel.db, who.identities(events), index)
         return index
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Without Python's search for cycles: it would look through a batch's hundred thousand events again and again."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
 
 
 class FreshIndex(SessionIndex):

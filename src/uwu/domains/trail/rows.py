@@ -101,7 +101,7 @@ class Rows:
         everyone = self._who.all
 
         def of(values: list[str]) -> Any:
-            return pa.array(values, pa.string()).take(whose)
+            return pa.DictionaryArray.from_arrays(whose, pa.array(values, pa.string()))
 
         columns: dict[str, Any] = {
             "event_time": pc.cast(_strings([e.time for e in events]), _TIME),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import random
 import threading
 import time as clock
@@ -422,6 +423,8 @@ class Lake:
                 "autoinstall_known_extensions": "false",
                 "autoload_known_extensions": "false",
                 "python_enable_replacements": "false",
+                # a container may use fewer cores than the machine has
+                "threads": str(_cores()),
                 "memory_limit": f"{self.settings.query.memory_mb}MB",
                 "temp_directory": str(self.root / ".spill"),
             }
@@ -435,6 +438,10 @@ class Lake:
 
     def _time_column(self, table: Table) -> str:
         return table.schema().find_column_name(table.spec().fields[0].source_id) or ""
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _sqlite(path: Path) -> Any:
