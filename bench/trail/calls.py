@@ -6,6 +6,7 @@ Some fifty kinds of call in the mix of a busy account: five reads to a write, ro
 from __future__ import annotations
 
 import io
+import json
 import zipfile
 from collections.abc import Callable
 from contextlib import suppress
@@ -21,9 +22,10 @@ from uwu.sim.server import MotoServer
 
 ACCOUNT, REGION = "123456789012", "eu-west-1"
 
-READ, WRITE = 1, 2
-_TRUST = '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"ec2.amazonaws.com"},"Action":"sts:AssumeRole"}]}'
-_POLICY = '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["s3:GetObject"],"Resource":"*"}]}'
+_TRUSTED = {"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}
+_TRUST = json.dumps({"Version": "2012-10-17", "Statement": [_TRUSTED]})
+_ALLOWED = {"Effect": "Allow", "Action": ["s3:GetObject"], "Resource": "*"}
+_POLICY = json.dumps({"Version": "2012-10-17", "Statement": [_ALLOWED]})
 
 
 @cache
@@ -39,7 +41,7 @@ def recorded() -> list[dict[str, Any]]:
             user_agent=CLI,
             source_ip="192.0.2.10",
             access_key="testing",
-            secret_key="testing",  # noqa: S106 - moto's
+            secret_key="testing",
         )
 
         def client(service: str) -> Any:
@@ -180,7 +182,7 @@ class _Story:
             DBInstanceClass="db.t4g.medium",
             Engine="postgres",
             MasterUsername="app",
-            MasterUserPassword="not-a-secret",  # noqa: S106
+            MasterUserPassword="not-a-secret",
             AllocatedStorage=100,
         )
         self._try(self._client("elbv2").describe_load_balancers)

@@ -186,7 +186,7 @@ class Events:
     """Events in the order of time, from ``START`` on; the same seed makes the same ones."""
 
     def __init__(self, *, seed: int = 1, per_day: int = 1_000_000, sessions: int = 400) -> None:
-        self._rng = random.Random(seed)  # noqa: S311
+        self._rng = random.Random(seed)
         self._step = 86_400 / per_day
         self._made = 0
         self._sessions = [_Session(seed * 100_000 + n, self._rng) for n in range(sessions)]
@@ -216,14 +216,14 @@ class Events:
             group = writes if pick() < WRITE_SHARE else reads
             pattern = group[int(pick() * len(group))]
             values = [at, session.who, session.ip, session.agent, _uuid(bits), session.account, session.region]
-            for kind in pattern.own:
-                values.append(
-                    _uuid(bits)
-                    if kind == "uuid"
-                    else f"{bits(68):017x}"
-                    if kind == "hex"
-                    else f"svc-{int(pick() * NAMES)}"
-                )
+            values += [
+                _uuid(bits)
+                if kind == "uuid"
+                else f"{bits(68):017x}"
+                if kind == "hex"
+                else f"svc-{int(pick() * NAMES)}"
+                for kind in pattern.own
+            ]
             pieces: list[str] = []
             for part, slot in zip(pattern.parts, pattern.slots, strict=True):
                 pieces.append(part)

@@ -31,49 +31,49 @@ class Caller(msgspec.Struct, gc=False):
 
 
 class Callers:
-    """The callers of one batch."""
+    """The callers of one batch, whose events are given in the order of time."""
 
-    def __init__(self) -> None:
+    def __init__(self, events: Sequence[Event]) -> None:
         self.all: list[Caller] = []
-        self._identities: dict[bytes, dict[str, Any]] = {}
-        self._known: dict[tuple[bytes, str], Caller] = {}
-
-    def identities(self, events: Sequence[Event]) -> list[dict[str, Any]]:
-        """Each identity of ``events`` once, in records as sessions are looked up by."""
-        found: dict[tuple[bytes, str], dict[str, Any]] = {}
+        self.numbers: list[int] = []
+        """For each event the number of its caller."""
+        self._first: list[tuple[Event, dict[str, Any]]] = []
+        seen: dict[tuple[bytes, str | None], int] = {}
+        identities: dict[bytes, dict[str, Any]] = {}
         for event in events:
-            key = (bytes(event.identity), event.shared or "")
-            if key not in found:
-                found[key] = {"userIdentity": self._identity(key[0]), "sharedEventID": event.shared}
-        return list(found.values())
+            text = bytes(event.identity)
+            key = (text, event.shared)
+            number = seen.get(key)
+            if number is None:
+                number = seen[key] = len(self._first)
+                if text not in identities:
+                    identities[text] = codec.decode(text) or {}
+                self._first.append((event, identities[text]))
+            self.numbers.append(number)
 
-    def _identity(self, text: bytes) -> dict[str, Any]:
-        identity = self._identities.get(text)
-        if identity is None:
-            identity = self._identities[text] = codec.decode(text) or {}
-        return identity
+    def records(self) -> list[dict[str, Any]]:
+        """Each identity once, in a record as sessions are looked up by."""
+        return [{"userIdentity": identity, "sharedEventID": event.shared} for event, identity in self._first]
 
-    def of(self, event: Event, index: SessionIndex) -> Caller:
-        """Who signed ``event``. The first event of an identity stands for all: give events in the order of time."""
-        key = (bytes(event.identity), event.shared or "")
-        caller = self._known.get(key)
-        if caller is None:
-            identity = self._identity(key[0])
-            actor = actors.resolve(identity, codec.parse_time(event.time), index, shared_event=key[1])
+    def resolve(self, index: SessionIndex) -> None:
+        """Follows each identity to its actor; its first event stands for all of them."""
+        for number, (event, identity) in enumerate(self._first):
+            at = codec.parse_time(event.time)
+            actor = actors.resolve(identity, at, index, shared_event=event.shared or "")
             principal_id = str(identity.get("principalId") or "")
-            caller = self._known[key] = Caller(
-                number=len(self.all),
-                identity=identity,
-                text=codec.encode(identity).decode(),
-                chain=codec.encode(actor.chain).decode(),
-                actor=actor,
-                settled=actors.settled(actor),
-                account=str(identity.get("accountId") or ""),
-                assumed_role=principal_id if ":" in principal_id else "",
-                through={},
+            self.all.append(
+                Caller(
+                    number=number,
+                    identity=identity,
+                    text=codec.encode(identity).decode(),
+                    chain=codec.encode(actor.chain).decode(),
+                    actor=actor,
+                    settled=actors.settled(actor),
+                    account=str(identity.get("accountId") or ""),
+                    assumed_role=principal_id if ":" in principal_id else "",
+                    through={},
+                )
             )
-            self.all.append(caller)
-        return caller
 
 
 def through(caller: Caller, event: Event) -> str:

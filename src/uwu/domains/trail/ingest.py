@@ -17,7 +17,7 @@ from uwu.domains.trail.callers import Callers
 from uwu.domains.trail.names import Namer
 from uwu.domains.trail.read import Event, Read
 from uwu.domains.trail.read import read as read_object
-from uwu.domains.trail.rows import Held, Rows
+from uwu.domains.trail.rows import Rows
 from uwu.domains.trail.sources import Gone, Object
 from uwu.kernel import codec, declared, domain, leases
 from uwu.kernel.errors import Conflict, Problem, UwuError
@@ -215,10 +215,10 @@ class Ingest:
         ]
         fresh, taken.duplicates = self._fresh(opened)
         opened.clear()
-        events = [held.event for held in fresh]
-        who = Callers()
-        index = self._sessions(events, who)
-        rows = Rows(fresh, who, index, self.namer, at - domain.TOLD)
+        who = Callers(fresh)
+        index = self._sessions(fresh, who)
+        who.resolve(index)
+        rows = Rows(fresh, who, self.namer, at - domain.TOLD)
         store.save_late(self.kernel.db, [late._asdict() for late in rows.late])
         store.save_aliases(self.kernel.db, self.namer.aliases.learned, at)
         self.namer.aliases.learned.clear()
@@ -228,10 +228,10 @@ class Ingest:
         taken.others = rows.kinds[actors.MACHINE] + rows.kinds[actors.SERVICE]
         detail = {k: v for k, v in codec.builtins(taken).items() if k != "problems"}
         if fresh:
-            detail |= {"since": events[0].time, "until": events[-1].time}
+            detail |= {"since": fresh[0].time, "until": fresh[-1].time}
         # before the events are recorded as taken: after a kill they are told again, rather than never
         self.wanted.update(dict.fromkeys(domain.tell_changes(self.kernel.domains, self.kernel, rows.changes)))
-        self.batches.write(batch, rows.tables(), detail=detail)
+        self.batches.write(batch, rows.tables(), detail=detail, ordered=True)
         return taken
 
     def _commit(self) -> None:
@@ -241,28 +241,27 @@ class Ingest:
             self.kernel.jobs.enqueue(job, requested_by="trail")
             del self.wanted[job]
 
-    def _fresh(self, opened: list[tuple[str, Read]]) -> tuple[list[Held], int]:
+    def _fresh(self, opened: list[tuple[str, Read]]) -> tuple[list[Event], int]:
         """Events by time without those that the batch or the lake holds already, and how many those were."""
-        held: dict[str, Held] = {}
+        held: dict[str, Event] = {}
         total = 0
-        for name, one in opened:
+        for _, one in opened:
             total += len(one.events)
-            for place, event in zip(one.places, one.events, strict=True):
-                if event.id not in held:
-                    held[event.id] = Held(name, place, event)
+            for event in one.events:
+                held.setdefault(event.id, event)
         known = self._known(held)
         fresh = [each for id, each in held.items() if id not in known] if known else list(held.values())
-        fresh.sort(key=lambda each: each.event.time)
+        fresh.sort(key=lambda each: each.time)
         return fresh, total - len(fresh)
 
-    def _known(self, held: dict[str, Held]) -> set[str]:
+    def _known(self, held: dict[str, Event]) -> set[str]:
         """The ids among ``held`` that the lake has: a duplicate has the same time, so only those minutes are read."""
         if not held:
             return set()
         import pyarrow as pa
         import pyarrow.compute as pc
 
-        texts = [each.event.time for each in held.values()]
+        texts = [each.time for each in held.values()]
         since, until = codec.parse_time(min(texts)), codec.parse_time(max(texts))
         lake = self.kernel.lake
         if not lake.files(store.EVENTS.name, since, until + timedelta(seconds=1)):
@@ -285,12 +284,14 @@ class Ingest:
         """Every session that may have signed these events: their own, and the stored ones behind them."""
         index = FreshIndex()
         for event in events:
-            session = actors.session_of(event.record()) if event.source == "sts.amazonaws.com" else None
+            if event.source != "sts.amazonaws.com":
+                continue
+            session = actors.session_of(event.record(codec.decode(event.identity) or {}))
             if session is not None:
                 index.add(session)
         index.fresh = list(index.all.values())
         store.save_sessions(self.kernel.db, index.fresh, codec.now())
-        store.load_sessions(self.kernel.db, who.identities(events), index)
+        store.load_sessions(self.kernel.db, who.records(), index)
         return index
 
 

@@ -46,22 +46,25 @@ class Event(msgspec.Struct, gc=False):
     type: str | None = msgspec.field(name="eventType", default=None)
     category: str | None = msgspec.field(name="eventCategory", default=None)
     from_console: str | None = msgspec.field(name="sessionCredentialFromConsole", default=None)
+    object: str = msgspec.field(name="uwu.object", default="")
+    """The object that holds it, and its place there: no member of a record has such a name."""
+    index: int = msgspec.field(name="uwu.index", default=0)
 
-    def record(self) -> dict[str, Any]:
+    def record(self, identity: dict[str, Any]) -> dict[str, Any]:
         """The members of the record that names of resources and sessions are read from."""
         return {
             "eventID": self.id,
             "eventTime": self.time,
             "eventSource": self.source,
             "eventName": self.name,
-            "userIdentity": codec.decode(self.identity),
+            "userIdentity": identity,
             "awsRegion": self.region,
             "errorCode": self.error_code,
             "requestParameters": codec.decode(self.request),
-            "responseElements": codec.decode(self.response),
-            "resources": codec.decode(self.resources),
-            "additionalEventData": codec.decode(self.additional),
-            "serviceEventDetails": codec.decode(self.details),
+            "responseElements": None if self.response is NOTHING else codec.decode(self.response),
+            "resources": None if self.resources is NOTHING else codec.decode(self.resources),
+            "additionalEventData": None if self.additional is NOTHING else codec.decode(self.additional),
+            "serviceEventDetails": None if self.details is NOTHING else codec.decode(self.details),
             "readOnly": self.read_only,
             "recipientAccountId": self.account,
             "sharedEventID": self.shared,
@@ -76,10 +79,9 @@ _decoder = msgspec.json.Decoder(_Object)
 
 
 class Read(msgspec.Struct, frozen=True):
-    """What an object holds: events with their places in it, what is no event, what is wrong with it as a whole."""
+    """What an object holds: events, what is no event, what is wrong with it as a whole."""
 
     events: list[Event]
-    places: list[int]
     rejects: list[Reject]
     problems: list[Problem]
 
@@ -89,18 +91,16 @@ def read(name: str, data: bytes) -> Read:
     problems: list[Problem] = []
     text = parse.inflate(name, data, problems)
     if text is None:
-        return Read([], [], [], problems)
+        return Read([], [], problems)
     if not problems:
         events = _as_aws_writes(text)
         if events is not None:
-            return Read(events, list(range(len(events))), [], problems)
+            for index, event in enumerate(events):
+                event.object = name
+                event.index = index
+            return Read(events, [], problems)
     parsed = parse.parse_text(name, text, problems)
-    return Read(
-        [_event(record) for record in parsed.records],
-        [record.index for record in parsed.records],
-        parsed.rejects,
-        parsed.problems,
-    )
+    return Read([_event(name, record) for record in parsed.records], parsed.rejects, parsed.problems)
 
 
 def _as_aws_writes(text: bytes) -> list[Event] | None:
@@ -124,7 +124,7 @@ def _as_aws_writes(text: bytes) -> list[Event] | None:
     return events
 
 
-def _event(record: Record) -> Event:
+def _event(name: str, record: Record) -> Event:
     """An event of members that may be of any type."""
     data = record.data
     read_only = data.get("readOnly")
@@ -150,6 +150,8 @@ def _event(record: Record) -> Event:
         type=_text(data.get("eventType")),
         category=_text(data.get("eventCategory")),
         from_console=_text(data.get("sessionCredentialFromConsole")),
+        object=name,
+        index=record.index,
     )
 
 

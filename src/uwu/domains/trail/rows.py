@@ -12,7 +12,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from uwu.domains.trail import callers, redact, store
-from uwu.domains.trail.actors import SessionIndex
 from uwu.domains.trail.callers import Caller, Callers
 from uwu.domains.trail.names import TARGET, Named, Namer, is_write
 from uwu.domains.trail.read import Event
@@ -24,14 +23,6 @@ _TIME = pa.timestamp("us", tz="UTC")
 _NO_TARGETS = "[]"
 _REWRITE = redact.MAY_HOLD + r"|\\u|\n"
 """Text that cannot be kept as it was written: it may hold a secret, or is not in the form that is searched."""
-
-
-class Held(NamedTuple):
-    """An event where it lies."""
-
-    object: str
-    index: int
-    event: Event
 
 
 class Late(NamedTuple):
@@ -46,11 +37,9 @@ class Late(NamedTuple):
 class Rows:
     """The rows of one batch, whose events are given in the order of time."""
 
-    def __init__(
-        self, held: Sequence[Held], who: Callers, index: SessionIndex, namer: Namer, told_since: datetime
-    ) -> None:
+    def __init__(self, events: Sequence[Event], who: Callers, namer: Namer, told_since: datetime) -> None:
         """Changes from ``told_since`` on are gathered in ``changes``."""
-        self.held = held
+        self.events = events
         self.writes = 0
         """Successful writes."""
         self.named = 0
@@ -60,19 +49,15 @@ class Rows:
         self.changes: list[Change] = []
         self.late: list[Late] = []
         self._who = who
-        self._callers: list[Caller] = []
+        self._callers = [who.all[number] for number in who.numbers]
         self._through: list[str] = []
         self._read_only: list[bool] = []
         self._targets: list[str] = []
         self._resources: list[tuple[int, Named]] = []
-        self._name(index, namer, codec.iso(told_since))
+        self._name(namer, codec.iso(told_since))
 
-    def _name(self, index: SessionIndex, namer: Namer, told_since: str) -> None:
-        numbers: Counter[int] = Counter()
-        for row, (name, _, event) in enumerate(self.held):
-            caller = self._who.of(event, index)
-            self._callers.append(caller)
-            numbers[caller.number] += 1
+    def _name(self, namer: Namer, told_since: str) -> None:
+        for row, (event, caller) in enumerate(zip(self.events, self._callers, strict=True)):
             way = callers.through(caller, event)
             self._through.append(way)
             write = not event.read_only if event.read_only is not None else is_write({"eventName": event.name})
@@ -82,22 +67,22 @@ class Rows:
             if not write or event.error_code:
                 self._targets.append(_NO_TARGETS)
                 continue
-            named = namer.name(event.record())
+            named = namer.name(event.record(caller.identity))
             targets = [one.urn for one in named if one.role == TARGET]
             self.writes += 1
             self.named += bool(targets)
             self._targets.append(codec.encode(targets).decode())
             self._resources += [(row, one) for one in named]
             if named and event.time >= told_since:
-                self.changes += [_change(event, one, caller, way, name) for one in named]
-        for number, count in numbers.items():
+                self.changes += [_change(event, one, caller, way) for one in named]
+        for number, count in Counter(self._who.numbers).items():
             self.kinds[self._who.all[number].actor.kind] += count
 
     def tables(self) -> dict[str, pa.Table]:
-        """The rows as Arrow tables, by the name of the lake's table."""
-        events = [held.event for held in self.held]
+        """The rows as Arrow tables in the lake's order, by the name of its table."""
+        events = self.events
         request = _json([event.request for event in events])
-        whose = pa.array([caller.number for caller in self._callers], pa.int32())
+        whose = pa.array(self._who.numbers, pa.int32())
         everyone = self._who.all
 
         def of(values: list[str]) -> Any:
@@ -132,14 +117,23 @@ class Rows:
             "shared_event_id": _strings([e.shared or "" for e in events]),
             "event_type": _strings([e.type or "" for e in events]),
             "event_category": _strings([e.category or "" for e in events]),
-            "object": _strings([held.object for held in self.held]),
-            "record_index": pa.array([held.index for held in self.held], pa.int32()),
+            "object": _strings([e.object for e in events]),
+            "record_index": pa.array([e.index for e in events], pa.int32()),
         }
-        table = _table(store.EVENTS, columns)
+        table = _table(store.EVENTS, columns).take(self._order())
         return {store.EVENTS.name: table, store.EVENT_RESOURCES.name: self._resource_rows(columns)}
+
+    def _order(self) -> Any:
+        """The rows, which are in the order of time, as the table of events sorts them."""
+        keys = [(caller.actor.name, caller.actor.principal) for caller in self._who.all]
+        places = {key: place for place, key in enumerate(sorted(set(keys)))}
+        rank = [places[key] * len(self.events) for key in keys]
+        order = [rank[number] + row for row, number in enumerate(self._who.numbers)]
+        return pc.sort_indices(pa.array(order, pa.int64()))
 
     def _resource_rows(self, columns: dict[str, Any]) -> pa.Table:
         """A row for each resource that a write names: what is shown of the write stands beside it."""
+        self._resources.sort(key=lambda pair: pair[1].urn)
         rows = pa.array([row for row, _ in self._resources], pa.int32())
         own = {
             "urn": _strings([one.urn for _, one in self._resources]),
@@ -176,7 +170,7 @@ def _json(raws: list[msgspec.Raw]) -> Any:
     return pa.array(texts, pa.string())
 
 
-def _change(event: Event, one: Named, caller: Caller, through: str, name: str) -> Change:
+def _change(event: Event, one: Named, caller: Caller, through: str) -> Change:
     return Change(
         event_id=event.id,
         at=codec.parse_time(event.time),
@@ -188,7 +182,7 @@ def _change(event: Event, one: Named, caller: Caller, through: str, name: str) -
         role=one.role,
         actor=caller.actor,
         through=through,
-        place=name,
+        place=event.object,
     )
 
 

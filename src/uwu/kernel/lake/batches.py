@@ -219,8 +219,11 @@ class Batches:
         rows: Mapping[str, pa.Table | Sequence[pa.RecordBatch]],
         *,
         detail: Mapping[str, Any] | None = None,
+        ordered: bool = False,
     ) -> None:
         """Writes and records all rows of ``batch``: from here on they are kept, and must not be computed again.
+
+        With ``ordered`` the rows of each table lie in its order already.
 
         Raises ``Conflict`` (``batch-lost``) where another worker has taken the batch, ``StorageFull`` where no room is
         left (the batch is still this worker's: write again, or release it) and what ``Lake.copy`` raises.
@@ -231,7 +234,7 @@ class Batches:
         try:
             for spec in self.tables:
                 label = f"{self.stream}-{batch.number:08d}-{batch.epoch}"
-                files[spec.name] = self.lake.copy(spec.name, rows.get(spec.name, ()), label)
+                files[spec.name] = self.lake.copy(spec.name, rows.get(spec.name, ()), label, ordered=ordered)
             with self.db.write() as connection:
                 self._update(
                     connection,

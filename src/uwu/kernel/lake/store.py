@@ -237,12 +237,14 @@ class Lake:
 
     # ── writing ─────────────────────────────────────────────────────────────────────────────────
 
-    def copy(self, name: str, rows: pa.Table | Sequence[pa.RecordBatch], label: str) -> list[WrittenFile]:
+    def copy(
+        self, name: str, rows: pa.Table | Sequence[pa.RecordBatch], label: str, *, ordered: bool = False
+    ) -> list[WrittenFile]:
         """Writes ``rows`` as files that no one reads yet: one a UTC day, sorted, on the disk for good.
 
         ``label`` makes the file names; a file of that label and day is replaced. Columns go by name: a missing one is
-        null. Raises ``BadInput`` for unknown columns (``lake-columns``) and for a row without its time
-        (``lake-row-time``), ``StorageFull`` where no room is left; no file is left behind then.
+        null. With ``ordered`` the rows lie in the table's order already, and are not sorted again. Raises ``BadInput``
+        for unknown columns (``lake-columns``) and for a row without its time (``lake-row-time``), ``StorageFull`` where no room is left; no file is left behind then.
         """
         spec = self._spec(name)
         if len(rows) == 0:
@@ -257,7 +259,8 @@ class Lake:
                 connection.register("given", source)
                 connection.execute(f"create temp view typed as select {selection} from given")  # noqa: S608
                 for day, count in self._days(connection, spec):
-                    done.append(self._copy_day(connection, spec, folder / f"{label}-{day}.parquet", day, count, ids))
+                    path = folder / f"{label}-{day}.parquet"
+                    done.append(self._copy_day(connection, spec, path, day, count, ids, ordered=ordered))
             except BaseException:
                 for file in done:
                     Path(file.path).unlink(missing_ok=True)
@@ -288,16 +291,25 @@ class Lake:
         return days
 
     def _copy_day(
-        self, connection: duckdb.DuckDBPyConnection, spec: TableSpec, path: Path, day: date, count: int, ids: str
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        spec: TableSpec,
+        path: Path,
+        day: date,
+        count: int,
+        ids: str,
+        *,
+        ordered: bool = False,
     ) -> WrittenFile:
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(path.name + ".tmp")
-        order = ", ".join(f'"{column}"' for column in spec.sort or (spec.time,))
+        columns = ", ".join(f'"{column}"' for column in spec.sort or (spec.time,))
+        order = "" if ordered else f"order by {columns}"
         start = datetime(day.year, day.month, day.day, tzinfo=UTC)
         within = _between(spec.time, start, start + timedelta(days=1))
         try:
             connection.execute(
-                f"copy (select * from typed where {within} order by {order}) "  # noqa: S608
+                f"copy (select * from typed where {within} {order}) "  # noqa: S608
                 f"to '{_quoted(str(part))}' (format parquet, compression zstd, row_group_size {_ROW_GROUP}, "
                 f"dictionary_size_limit {_DICTIONARY_LIMIT}, field_ids {{{ids}}})"
             )
