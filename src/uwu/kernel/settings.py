@@ -195,6 +195,17 @@ class LakeSettings(Section, frozen=True):
     """Events in one committed batch; 100-250 thousand bounds memory to about 1 GB."""
 
 
+class TrailSettings(Section, frozen=True):
+    """How CloudTrail is taken in and kept."""
+
+    window_days: Annotated[int, Meta(ge=1, le=31)] = 3
+    """How many days of a bucket are listed to find objects that nothing told of; older ones: ``uwu trail backfill``."""
+    reconcile_minutes: Positive = 60
+    """How often that is done where a queue tells of new objects."""
+    retention_days: Annotated[int, Meta(ge=0)] = 0
+    """Days of events that are kept; older days are deleted as whole files. 0 keeps everything."""
+
+
 class QuerySettings(Section, frozen=True):
     """Limits of one ``uwu query``."""
 
@@ -477,6 +488,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     oidc: OidcSettings = OidcSettings()
     console: ConsoleSettings = ConsoleSettings()
     lake: LakeSettings = LakeSettings()
+    trail: TrailSettings = TrailSettings()
     query: QuerySettings = QuerySettings()
     ownership: OwnershipSettings = OwnershipSettings()
     catalog: CatalogSettings = CatalogSettings()

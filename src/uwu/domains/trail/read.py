@@ -46,6 +46,7 @@ class Event(msgspec.Struct, gc=False):
     type: str | None = msgspec.field(name="eventType", default=None)
     category: str | None = msgspec.field(name="eventCategory", default=None)
     from_console: str | None = msgspec.field(name="sessionCredentialFromConsole", default=None)
+    endpoint: str | None = msgspec.field(name="vpcEndpointId", default=None)
     object: str = msgspec.field(name="uwu.object", default="")
     """The object that holds it, and its place there: no member of a record has such a name."""
     index: int = msgspec.field(name="uwu.index", default=0)
@@ -150,6 +151,7 @@ def _event(name: str, record: Record) -> Event:
         type=_text(data.get("eventType")),
         category=_text(data.get("eventCategory")),
         from_console=_text(data.get("sessionCredentialFromConsole")),
+        endpoint=_text(data.get("vpcEndpointId")),
         object=name,
         index=record.index,
     )

@@ -9,18 +9,21 @@ from typing import Any, NamedTuple
 
 import msgspec
 import pyarrow as pa
-import pyarrow.compute as pc
+import pyarrow.compute
 
 from uwu.domains.trail import callers, redact, store
 from uwu.domains.trail.callers import Caller, Callers
 from uwu.domains.trail.names import TARGET, Named, Namer, is_write
-from uwu.domains.trail.read import Event
+from uwu.domains.trail.read import NOTHING, Event
 from uwu.kernel import codec
 from uwu.kernel.model import Change
 
-_TYPES = {"text": "string", "json": "string", "int": "int32", "long": "int64", "boolean": "bool_", "double": "float64"}
+pc: Any = pyarrow.compute
+"""Its functions are made as it is imported: no type checker sees them."""
+
 _TIME = pa.timestamp("us", tz="UTC")
 _NO_TARGETS = "[]"
+_EMPTY = (b"null", b"{}", b"[]", b'""')
 _REWRITE = redact.MAY_HOLD + r"|\\u|\n"
 """Text that cannot be kept as it was written: it may hold a secret, or is not in the form that is searched."""
 
@@ -114,6 +117,7 @@ class Rows:
             "request_parameters": request,
             "response_elements": _json([e.response for e in events]),
             "identity": of([c.text for c in everyone]),
+            "more": _json([_more(e) for e in events]),
             "shared_event_id": _strings([e.shared or "" for e in events]),
             "event_type": _strings([e.type or "" for e in events]),
             "event_category": _strings([e.category or "" for e in events]),
@@ -168,6 +172,34 @@ def _json(raws: list[msgspec.Raw]) -> Any:
     for row in rows:
         texts[row] = codec.encode(redact.redact(codec.decode(texts[row] or "null"))).decode()
     return pa.array(texts, pa.string())
+
+
+_NOISE = frozenset({"x-amz-id-2", "bytesTransferredIn", "bytesTransferredOut"})
+"""Of S3's data events: as large as the rest of the record, and different in each."""
+
+
+def _more(event: Event) -> msgspec.Raw:
+    """Members without a column of their own that tell something, as one object."""
+    held: list[bytes] = []
+    for name, raw in (
+        (b"additionalEventData", event.additional),
+        (b"serviceEventDetails", event.details),
+        (b"resources", event.resources),
+    ):
+        if raw is NOTHING:
+            continue
+        text = bytes(raw)
+        if raw is event.additional and b"x-amz-id-2" in text:
+            value = codec.decode(text)
+            text = codec.encode(
+                {k: v for k, v in value.items() if k not in _NOISE} if isinstance(value, dict) else value
+            )
+        if text not in _EMPTY:
+            held.append(b'"%s":%s' % (name, text))
+    for name, value in (("sessionCredentialFromConsole", event.from_console), ("vpcEndpointId", event.endpoint)):
+        if value:
+            held.append(b'"%s":%s' % (name.encode(), codec.encode(value)))
+    return msgspec.Raw(b"{" + b",".join(held) + b"}") if held else NOTHING
 
 
 def _change(event: Event, one: Named, caller: Caller, through: str) -> Change:

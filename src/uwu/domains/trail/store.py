@@ -54,6 +54,7 @@ EVENTS = TableSpec(
         Column("request_parameters", "json", "secrets redacted"),
         Column("response_elements", "json", "secrets redacted"),
         Column("identity", "json", "userIdentity as written"),
+        Column("more", "json", "members that have no column: additionalEventData, resources, ...; secrets redacted"),
         Column("shared_event_id", "text", "joins the copies of a cross-account call"),
         Column("event_type", "text", ""),
         Column("event_category", "text", ""),

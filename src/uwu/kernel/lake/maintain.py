@@ -116,6 +116,21 @@ def _compact_day(lake: Lake, spec: TableSpec, day: str, parts: list[DataFile]) -
     return True
 
 
+def drop(lake: Lake, spec: TableSpec, since: date) -> int:
+    """Takes the files of days before ``since`` out of the table; gives how many."""
+    table = lake.load(spec.name)
+    old = [task.file for task in table.scan().plan_files() if _iso(task.file.partition[0]) < since.isoformat()]
+    if not old:
+        return 0
+    try:
+        with table.transaction() as transaction, transaction.update_snapshot().overwrite() as overwrite:
+            for file in old:
+                overwrite.delete_data_file(file)
+    except CommitFailedException:
+        return 0  # another got in between: the next turn tries again
+    return len(old)
+
+
 # ── snapshots ───────────────────────────────────────────────────────────────────────────────────
 
 

@@ -244,7 +244,8 @@ class Lake:
 
         ``label`` makes the file names; a file of that label and day is replaced. Columns go by name: a missing one is
         null. With ``ordered`` the rows lie in the table's order already, and are not sorted again. Raises ``BadInput``
-        for unknown columns (``lake-columns``) and for a row without its time (``lake-row-time``), ``StorageFull`` where no room is left; no file is left behind then.
+        for unknown columns (``lake-columns``) and for a row without its time (``lake-row-time``), ``StorageFull``
+        where no room is left; no file is left behind then.
         """
         spec = self._spec(name)
         if len(rows) == 0:
@@ -320,6 +321,10 @@ class Lake:
             raise
         sync_folder(path.parent)
         return WrittenFile(str(path), day.isoformat(), count, path.stat().st_size)
+
+    def taken(self, name: str, stream: str) -> int:
+        """The last batch of ``stream`` that the table has taken in; 0 where it has none."""
+        return int(self.load(name).properties.get(fence(stream), "0"))
 
     def commit(self, name: str, stream: str, batch: int, files: Sequence[WrittenFile]) -> bool:
         """Makes ``files`` part of the table, once: False where the table has taken in ``batch`` already.

@@ -1,0 +1,7 @@
+"""Every job of the trail."""
+
+from __future__ import annotations
+
+from uwu.domains.trail import pipeline
+
+JOBS = (*pipeline.JOBS,)
