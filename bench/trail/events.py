@@ -217,11 +217,7 @@ class Events:
             pattern = group[int(pick() * len(group))]
             values = [at, session.who, session.ip, session.agent, _uuid(bits), session.account, session.region]
             values += [
-                _uuid(bits)
-                if kind == "uuid"
-                else f"{bits(68):017x}"
-                if kind == "hex"
-                else f"svc-{int(pick() * NAMES)}"
+                _uuid(bits) if kind == "uuid" else f"{bits(68):017x}" if kind == "hex" else f"svc-{int(pick() * NAMES)}"
                 for kind in pattern.own
             ]
             pieces: list[str] = []

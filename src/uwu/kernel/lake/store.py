@@ -425,6 +425,8 @@ class Lake:
         connection = shared.cursor()
         try:
             connection.execute("set timezone = 'UTC'")
+            # files never change: readers of one database read their footers once
+            connection.execute("set parquet_metadata_cache = true")
             yield connection
         except (duckdb.FatalException, duckdb.InternalException):
             with self._lock:  # what failed so badly answers nobody any more: the next reader opens another
