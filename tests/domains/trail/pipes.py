@@ -74,11 +74,11 @@ class Pipe:
         return sum(int(held[name]) for name in names)
 
 
-def notification(bucket: str, key: str, mark: str) -> dict[str, Any]:
+def notification(bucket: str, key: str, mark: str, size: int = 1) -> dict[str, Any]:
     """What S3 tells of a new object."""
     from urllib.parse import quote_plus
 
-    thing = {"key": quote_plus(key, safe="/"), "size": 1, "eTag": mark}
+    thing = {"key": quote_plus(key, safe="/"), "size": size, "eTag": mark}
     return {
         "Records": [
             {
