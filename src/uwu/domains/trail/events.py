@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -28,6 +30,7 @@ _EXACT = {
 }
 
 
+_TEXTS = ("request_parameters", "response_elements", "user_agent")
 _SESSION = ":assumed-role/"
 
 
@@ -102,29 +105,63 @@ def search(kernel: Kernel, given: Filter, *, limit: int = 50, after: str = "") -
     if behind is not None:
         where += " and (event_time < ? or (event_time = ? and event_id > ?))"
         values += [behind[0], behind[0], behind[1]]
-    scan = kernel.lake.scan(store.EVENTS.name, since=given.since, until=given.until)
     limit = min(max(limit, 1), MAX_LIMIT)
-    query = f"select {FIELDS} from {scan} where {where} order by event_time desc, event_id limit {limit + 1}"  # noqa: S608
+    rows: list[dict[str, Any]] = []
     with kernel.lake.reading() as connection:
-        rows = connection.sql(query, params=values or None).to_arrow_table().to_pylist()
+        files = kernel.lake.files(store.EVENTS.name, given.since, given.until)
+        # an id is in one row group at most, and its filter tells which: nothing is gained by looking day by day
+        for paths in [list(files)] if given.event_id else _slices(files):
+            if given.text or given.resource:
+                paths = _holding(connection, kernel, paths, where, values, limit + 1 - len(rows))
+            if not paths:
+                continue
+            scan = kernel.lake.scan_files(store.EVENTS.name, paths)
+            most = limit + 1 - len(rows)
+            query = f"select {FIELDS} from {scan} where {where} order by event_time desc, event_id limit {most}"  # noqa: S608 - own text, values bound
+            rows += connection.sql(query, params=values or None).to_arrow_table().to_pylist()
+            if len(rows) > limit:
+                break
     found = [_found(row) for row in rows]
     last = found[limit - 1] if len(found) > limit else None
     return Page(found[:limit], paging.cursor(last.at, last.event_id) if last is not None else "")
+
+
+def _holding(connection: Any, kernel: Kernel, paths: list[str], where: str, values: list[Any], most: int) -> list[str]:
+    """Those of ``paths`` in which the latest rows lie, by the columns of the condition alone.
+
+    What no filter of a row group tells is asked of every row: the others' columns would be read with it.
+    """
+    scan = kernel.lake.scan_files(store.EVENTS.name, paths, day=True)
+    query = f"select day, event_time from {scan} where {where} order by event_time desc limit {most}"  # noqa: S608 - own text
+    days = set(connection.sql(query, params=values or None).to_arrow_table().column("day").to_pylist())
+    return [path for path in paths if path[-18:-8] in days]
+
+
+def _slices(paths: Sequence[str]) -> Iterator[list[str]]:
+    """The files of the latest days, then of more days before them, then of all others: most pages are full at once."""
+    by_day: defaultdict[str, list[str]] = defaultdict(list)
+    for path in paths:
+        by_day[path[-18:-8]].append(path)
+    days = sorted(by_day, reverse=True)
+    for first, last in ((0, 2), (2, 14), (14, len(days))):
+        part = [path for day in days[first:last] for path in by_day[day]]
+        if part:
+            yield part
 
 
 def by_day(kernel: Kernel, given: Filter) -> list[DayCount]:
     """How many events a day, the first day first."""
     kernel.lake.ensure(store.EVENTS)
     where, values = _where(given)
-    scan = kernel.lake.scan(store.EVENTS.name, since=given.since, until=given.until)
+    scan = kernel.lake.scan(store.EVENTS.name, since=given.since, until=given.until, day=True)
     query = (
-        "select cast(event_time as date) as day, count(*) as events, count(*) filter (not read_only) as writes, "  # noqa: S608 - own text, values bound
+        "select day, count(*) as events, count(*) filter (not read_only) as writes, "  # noqa: S608 - own text, values bound
         f"count(*) filter (error_code <> '') as errors from {scan} "
         f"where {where} group by 1 order by 1"
     )
     with kernel.lake.reading() as connection:
         rows = connection.sql(query, params=values or None).to_arrow_table().to_pylist()
-    return [DayCount(str(row["day"]), int(row["events"]), int(row["writes"]), int(row["errors"])) for row in rows]
+    return [DayCount(row["day"], int(row["events"]), int(row["writes"]), int(row["errors"])) for row in rows]
 
 
 def _where(given: Filter) -> tuple[str, list[Any]]:
@@ -145,9 +182,10 @@ def _where(given: Filter) -> tuple[str, list[Any]]:
         parts.append("contains(targets, ?)")
         values.append(codec.encode(given.resource).decode())
     if given.text:
-        held = "coalesce(request_parameters, '') || chr(10) || coalesce(response_elements, '') || chr(10) || user_agent"
-        parts.append(f"contains(lower({held}), lower(?))")
-        values.append(given.text)
+        caseless = given.text.lower() == given.text.upper()
+        held = [column if caseless else f"lower({column})" for column in _TEXTS]
+        parts.append("(" + " or ".join(f"contains({column}, ?)" for column in held) + ")")
+        values += [given.text.lower()] * len(held)
     if given.writes:
         parts.append("not read_only")
     for column, value in (("event_time >= ?", given.since), ("event_time < ?", given.until)):

@@ -378,26 +378,34 @@ class Lake:
                 self._plans[key] = plan
         return plan
 
-    def scan(self, name: str, since: datetime | None = None, until: datetime | None = None) -> str:
+    def scan(
+        self, name: str, since: datetime | None = None, until: datetime | None = None, *, day: bool = False
+    ) -> str:
         """A FROM expression of DuckDB over the files that may hold rows in [since, until): also where there is none.
 
-        It prunes by day: the exact condition on the time belongs into the query.
+        It prunes by day: the exact condition on the time belongs into the query. With ``day`` it has a column of this
+        name, the UTC day as text: to group by it costs a tenth of what the time does.
         """
-        return self.scan_files(name, self.files(name, since, until))
+        return self.scan_files(name, self.files(name, since, until), day=day)
 
-    def scan_files(self, name: str, paths: Sequence[str]) -> str:
+    def scan_files(self, name: str, paths: Sequence[str], *, day: bool = False) -> str:
         """A FROM expression over ``paths``: columns by field id, so that older files read as the table is now."""
         fields = self.load(name).schema().fields
         kinds = {str(kind): DUCKDB_TYPES[word] for word, kind in _ICEBERG_TYPES.items()}
         if not paths:
             nulls = ", ".join(f'cast(null as {kinds[str(field.field_type)]}) as "{field.name}"' for field in fields)
+            nulls += ", cast(null as varchar) as day" if day else ""
             return f"(select {nulls} where false)"
         listed = ", ".join(f"'{_quoted(path)}'" for path in paths)
         schema = ", ".join(
             f"{field.field_id}: {{name: '{field.name}', type: '{kinds[str(field.field_type)]}', default_value: null}}"
             for field in fields
         )
-        return f"read_parquet([{listed}], schema = map {{{schema}}})"
+        if not day:
+            return f"read_parquet([{listed}], schema = map {{{schema}}})"
+        # a file holds one day, and its name ends in it
+        named = f"read_parquet([{listed}], schema = map {{{schema}}}, filename = true)"
+        return f"(select * exclude (filename), filename[-18:-9] as day from {named})"  # noqa: S608 - own text
 
     def rows(self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> list[dict[str, Any]]:
         """The rows of our own ``sql`` over ``scan(...)`` expressions; times are aware and UTC."""
