@@ -11,8 +11,8 @@ from pathlib import Path
 from bench.harness import Report
 from bench.trail import events
 
-FULL, QUICK = 5_000, 90
-EARLY, QUICK_EARLY = 100, 30
+FULL, QUICK = 5_000, 110
+EARLY, QUICK_EARLY = 100, 60
 AROUND = 10
 """Commits on each side whose median stands for one."""
 UPKEEP_EVERY = 20

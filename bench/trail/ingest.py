@@ -82,9 +82,14 @@ def _answer(process: subprocess.Popen[str]) -> dict[str, Any]:
 
 
 def _two(root: Path, count: int) -> float:
-    """Seconds that two workers need for the same objects together."""
+    """Seconds that two workers need for the same objects together, half of them each, into one lake."""
+    halves = [root / "half-0", root / "half-1"]
+    for number, file in enumerate(sorted((root / "objects").iterdir())):
+        half = halves[number % 2]
+        half.mkdir(exist_ok=True)
+        os.link(file, half / file.name)
     _answer(_start("prepare", root / "two", root / "objects", 0))
-    workers = [_start("ingest", root / "two", root / "objects", core) for core in (0, 1)]
+    workers = [_start("ingest", root / "two", half, core) for core, half in enumerate(halves)]
     answers = [_answer(worker) for worker in workers]
     assert max(answer["held"] for answer in answers) == count, answers
     return max(answer["wall"] for answer in answers)
@@ -111,9 +116,9 @@ def _main(what: str, home: Path, objects: Path, core: int) -> dict[str, Any]:
         if what == "bound":
             return _bound(kernel, objects)
         # what a process reads once: the map of actions, the catalog
-        ingest.ingest(kernel, [str(write_warm(home))], holder=f"bench-{core}")
+        ingest.ingest(kernel, [str(write_warm(home))], holder=f"bench-{core}", lane=f"bench-{core}")
         wall, cpu = time.perf_counter(), time.process_time()
-        taken = ingest.ingest(kernel, [str(objects)], holder=f"bench-{core}")
+        taken = ingest.ingest(kernel, [str(objects)], holder=f"bench-{core}", lane=f"bench-{core}")
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
         files = [file.stat().st_size for file in kernel.lake.root.rglob("*.parquet")]
         return {

@@ -38,7 +38,7 @@ class Callers:
         self.numbers: list[int] = []
         """For each event the number of its caller."""
         self._first: list[tuple[Event, dict[str, Any]]] = []
-        seen: dict[tuple[bytes, str | None], int] = {}
+        seen: dict[tuple[bytes, str], int] = {}
         identities: dict[bytes, dict[str, Any]] = {}
         for event in events:
             text = bytes(event.identity)
@@ -47,7 +47,8 @@ class Callers:
             if number is None:
                 number = seen[key] = len(self._first)
                 if text not in identities:
-                    identities[text] = codec.decode(text) or {}
+                    identity = codec.decode(text)
+                    identities[text] = identity if isinstance(identity, dict) else {}
                 self._first.append((event, identities[text]))
             self.numbers.append(number)
 
@@ -59,7 +60,7 @@ class Callers:
         """Follows each identity to its actor; its first event stands for all of them."""
         for number, (event, identity) in enumerate(self._first):
             at = codec.parse_time(event.time)
-            actor = actors.resolve(identity, at, index, shared_event=event.shared or "")
+            actor = actors.resolve(identity, at, index, shared_event=event.shared)
             principal_id = str(identity.get("principalId") or "")
             self.all.append(
                 Caller(
@@ -78,7 +79,7 @@ class Callers:
 
 def through(caller: Caller, event: Event) -> str:
     """How the call came: Terraform, AWS console, AWS CLI, a service; empty where nothing tells."""
-    key = (event.agent or "", event.from_console or "")
+    key = (event.agent, event.from_console)
     found = caller.through.get(key)
     if found is None:
         record = {"userAgent": key[0], "sessionCredentialFromConsole": key[1], "userIdentity": caller.identity}

@@ -30,23 +30,23 @@ class Event(msgspec.Struct, gc=False):
     source: str = msgspec.field(name="eventSource")
     name: str = msgspec.field(name="eventName")
     identity: msgspec.Raw = msgspec.field(name="userIdentity", default=NOTHING)
-    region: str | None = msgspec.field(name="awsRegion", default=None)
-    address: str | None = msgspec.field(name="sourceIPAddress", default=None)
-    agent: str | None = msgspec.field(name="userAgent", default=None)
-    error_code: str | None = msgspec.field(name="errorCode", default=None)
-    error_message: str | None = msgspec.field(name="errorMessage", default=None)
+    region: str = msgspec.field(name="awsRegion", default="")
+    address: str = msgspec.field(name="sourceIPAddress", default="")
+    agent: str = msgspec.field(name="userAgent", default="")
+    error_code: str = msgspec.field(name="errorCode", default="")
+    error_message: str = msgspec.field(name="errorMessage", default="")
     request: msgspec.Raw = msgspec.field(name="requestParameters", default=NOTHING)
     response: msgspec.Raw = msgspec.field(name="responseElements", default=NOTHING)
     resources: msgspec.Raw = msgspec.field(name="resources", default=NOTHING)
     additional: msgspec.Raw = msgspec.field(name="additionalEventData", default=NOTHING)
     details: msgspec.Raw = msgspec.field(name="serviceEventDetails", default=NOTHING)
     read_only: bool | None = msgspec.field(name="readOnly", default=None)
-    account: str | None = msgspec.field(name="recipientAccountId", default=None)
-    shared: str | None = msgspec.field(name="sharedEventID", default=None)
-    type: str | None = msgspec.field(name="eventType", default=None)
-    category: str | None = msgspec.field(name="eventCategory", default=None)
-    from_console: str | None = msgspec.field(name="sessionCredentialFromConsole", default=None)
-    endpoint: str | None = msgspec.field(name="vpcEndpointId", default=None)
+    account: str = msgspec.field(name="recipientAccountId", default="")
+    shared: str = msgspec.field(name="sharedEventID", default="")
+    type: str = msgspec.field(name="eventType", default="")
+    category: str = msgspec.field(name="eventCategory", default="")
+    from_console: str = msgspec.field(name="sessionCredentialFromConsole", default="")
+    endpoint: str = msgspec.field(name="vpcEndpointId", default="")
     object: str = msgspec.field(name="uwu.object", default="")
     """The object that holds it, and its place there: no member of a record has such a name."""
     index: int = msgspec.field(name="uwu.index", default=0)
@@ -94,17 +94,14 @@ def read(name: str, data: bytes) -> Read:
     if text is None:
         return Read([], [], problems)
     if not problems:
-        events = _as_aws_writes(text)
+        events = _as_aws_writes(name, text)
         if events is not None:
-            for index, event in enumerate(events):
-                event.object = name
-                event.index = index
             return Read(events, [], problems)
     parsed = parse.parse_text(name, text, problems)
     return Read([_event(name, record) for record in parsed.records], parsed.rejects, parsed.problems)
 
 
-def _as_aws_writes(text: bytes) -> list[Event] | None:
+def _as_aws_writes(name: str, text: bytes) -> list[Event] | None:
     """The events of an object without a fault; None where it has one, or is not written as AWS writes."""
     try:
         str(text, "utf-8")
@@ -118,10 +115,15 @@ def _as_aws_writes(text: bytes) -> list[Event] | None:
         pc.cast(pa.array(times, pa.string()), _TIME)
     except pa.ArrowInvalid:
         return None
-    for event in events:
-        first = bytes(event.identity)[:1]
-        if not (event.id and event.source and event.name) or first not in (b"{", b"n"):
+    if text.count(b'"userIdentity":{') != len(events) and any(
+        bytes(e.identity)[:1] not in (b"{", b"n") for e in events
+    ):
+        return None
+    for index, event in enumerate(events):
+        if not (event.id and event.source and event.name):
             return None
+        event.object = name
+        event.index = index
     return events
 
 
@@ -157,8 +159,8 @@ def _event(name: str, record: Record) -> Event:
     )
 
 
-def _text(value: Any) -> str | None:
-    return None if value is None else value if isinstance(value, str) else str(value)
+def _text(value: Any) -> str:
+    return "" if value is None else value if isinstance(value, str) else str(value)
 
 
 def _raw(value: Any) -> msgspec.Raw:

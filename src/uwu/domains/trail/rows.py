@@ -66,7 +66,7 @@ class Rows:
             write = not event.read_only if event.read_only is not None else is_write({"eventName": event.name})
             self._read_only.append(not write)
             if not caller.settled:
-                self.late.append(Late(event.id, codec.parse_time(event.time), caller.identity, event.shared or ""))
+                self.late.append(Late(event.id, codec.parse_time(event.time), caller.identity, event.shared))
             if not write or event.error_code:
                 self._targets.append(_NO_TARGETS)
                 continue
@@ -97,10 +97,10 @@ class Rows:
             "event_source": _strings([e.source for e in events]),
             "event_name": _strings([e.name for e in events]),
             "account": _strings([e.account or c.account for e, c in zip(events, self._callers, strict=True)]),
-            "region": _strings([e.region or "" for e in events]),
+            "region": _strings([e.region for e in events]),
             "read_only": pa.array(self._read_only, pa.bool_()),
-            "error_code": _strings([e.error_code or "" for e in events]),
-            "error_message": _strings([e.error_message or "" for e in events]),
+            "error_code": _strings([e.error_code for e in events]),
+            "error_message": _strings([e.error_message for e in events]),
             "actor_kind": of([c.actor.kind for c in everyone]),
             "actor": of([c.actor.name for c in everyone]),
             "actor_confidence": of([c.actor.confidence for c in everyone]),
@@ -111,16 +111,16 @@ class Rows:
             "identity_type": of([str(c.identity.get("type") or "") for c in everyone]),
             "access_key": of([str(c.identity.get("accessKeyId") or "") for c in everyone]),
             "assumed_role": of([c.assumed_role for c in everyone]),
-            "source_ip": _strings([e.address or "" for e in events]),
-            "user_agent": _strings([e.agent or "" for e in events]),
+            "source_ip": _strings([e.address for e in events]),
+            "user_agent": _strings([e.agent for e in events]),
             "targets": _strings(self._targets),
             "request_parameters": request,
             "response_elements": _json([e.response for e in events]),
             "identity": of([c.text for c in everyone]),
             "more": _json([_more(e) for e in events]),
-            "shared_event_id": _strings([e.shared or "" for e in events]),
-            "event_type": _strings([e.type or "" for e in events]),
-            "event_category": _strings([e.category or "" for e in events]),
+            "shared_event_id": _strings([e.shared for e in events]),
+            "event_type": _strings([e.type for e in events]),
+            "event_category": _strings([e.category for e in events]),
             "object": _strings([e.object for e in events]),
             "record_index": pa.array([e.index for e in events], pa.int32()),
         }
@@ -160,10 +160,9 @@ def _strings(values: list[str]) -> Any:
 
 def _json(raws: list[msgspec.Raw]) -> Any:
     """The texts, secrets redacted, in one form: compact, letters not escaped. Null where there is none."""
-    texts: list[str | None] = []
-    for raw in raws:
-        text = str(raw, "utf-8")
-        texts.append(None if text == "null" else text)
+    texts: list[str | None] = [
+        None if raw is NOTHING or (text := str(raw, "utf-8")) == "null" else text for raw in raws
+    ]
     found = pa.array(texts, pa.string())
     doubtful = pc.fill_null(pc.match_substring_regex(found, _REWRITE), False)
     rows = pc.indices_nonzero(doubtful).to_pylist()
@@ -209,7 +208,7 @@ def _change(event: Event, one: Named, caller: Caller, through: str) -> Change:
         name=event.name,
         source=event.source,
         account=event.account or caller.account,
-        region=event.region or "",
+        region=event.region,
         urn=one.urn,
         role=one.role,
         actor=caller.actor,

@@ -34,7 +34,7 @@ class Limits:
     """A day with so many files becomes one."""
     compact_bytes: int = 64 * 1024 * 1024
     """Files from this size on are left alone."""
-    expire_every: int = 50
+    expire_every: int = 20
     """Snapshots above ``keep_snapshots`` before the oldest are dropped: a commit's cost grows with their number."""
     keep_snapshots: int = 20
     grace_seconds: float = 6 * 3600.0
