@@ -15,6 +15,7 @@ STATES = "/states"
 DIFF = "/diff"
 RULES = "/rules"
 RUNS = "/runs"
+TRAIL = "/trail"
 _DOTS = ("//", "/.")
 
 
