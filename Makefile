@@ -57,8 +57,9 @@ format: setup ## Formats the code
 bench: setup ## Measures a subject: make bench NAME=spine
 	@$(BIN)/python -m bench $(NAME) $(ARGS)
 
-soak: setup ## Kills `uwu serve` in syncs and in writes of states, lets fifty terraforms contend: not part of the tests
+soak: setup ## Kills `uwu serve` in syncs and in writes of states, and the trail's pipeline, lets fifty terraforms contend: not part of the tests
 	@UWU_SOAK=30 $(BIN)/python -m pytest -q -s -p no:xdist tests/crash/test_serve_kill.py
+	@UWU_SOAK_TRAIL=200 $(BIN)/python -m pytest -q -s -p no:xdist tests/crash/test_trail_kill.py
 	@UWU_SOAK_STATES=100 $(BIN)/python -m pytest -q -s -p no:xdist tests/crash/test_state_kill.py
 	@UWU_SOAK_TERRAFORMS=50 $(BIN)/python -m pytest -q -s -p no:xdist tests/acceptance/test_terraform_cloud.py -k many
 

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from bench.harness import Report
-
 from uwu.domains.trail import ingest
 from uwu.domains.trail.detect import jobs, load
 from uwu.domains.trail.privilege import propose, service

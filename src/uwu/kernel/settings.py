@@ -209,6 +209,17 @@ class DetectSettings(Section, frozen=True):
     """Matches of a rule on the same subject by the same actor join an open alert so long after its last event."""
 
 
+class TrailSettings(Section, frozen=True):
+    """How CloudTrail is taken in and kept."""
+
+    window_days: Annotated[int, Meta(ge=1, le=31)] = 3
+    """How many days of a bucket are listed to find objects that nothing told of; older ones: ``uwu trail backfill``."""
+    reconcile_minutes: Positive = 60
+    """How often that is done where a queue tells of new objects."""
+    retention_days: Annotated[int, Meta(ge=0)] = 0
+    """Days of events that are kept; older days are deleted as whole files. 0 keeps everything."""
+
+
 class QuerySettings(Section, frozen=True):
     """Limits of one ``uwu query``."""
 
@@ -491,6 +502,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     oidc: OidcSettings = OidcSettings()
     console: ConsoleSettings = ConsoleSettings()
     lake: LakeSettings = LakeSettings()
+    trail: TrailSettings = TrailSettings()
     query: QuerySettings = QuerySettings()
     ownership: OwnershipSettings = OwnershipSettings()
     catalog: CatalogSettings = CatalogSettings()

@@ -12,7 +12,7 @@ from litestar.di import Provide
 from litestar.testing import TestClient
 
 from tests.domains.trail.test_ingest import SG, take, write
-from uwu.domains.trail import DOMAIN, api, cli, ingest
+from uwu.domains.trail import DOMAIN, api, cli, ingest, pipeline
 from uwu.kernel import codec, domain, query
 from uwu.kernel.domain import Client
 from uwu.kernel.errors import BadInput, NotFound, UwuError
@@ -41,7 +41,7 @@ class Direct(Client):
         raise NotImplementedError(path, body)
 
     def run(self, job: str, arguments: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        assert job in {each.name for each in ingest.JOBS}
+        assert job in {each.name for each in pipeline.JOBS}
         taken = ingest.ingest(self.kernel, (arguments or {})["sources"], holder="test")
         return codec.decode(codec.encode(taken.plain()))
 

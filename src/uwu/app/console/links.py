@@ -18,6 +18,7 @@ OWNERSHIP = "/ownership"
 RUNS = "/runs"
 STACKS = "/stacks"
 DETECTIONS, PRIVILEGE = "/detections", "/least-privilege"
+TRAIL = "/trail"
 _DOTS = ("//", "/.")
 
 

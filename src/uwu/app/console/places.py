@@ -40,6 +40,7 @@ _ALL = (
     Place("States", "layers", links.STATES, "gt", OPERATE),
     Place("Jobs", "activity", links.JOBS, "gj", OPERATE),
     Place("Coverage", "radar", links.COVERAGE, "gv", OPERATE),
+    Place("Trail", "footprints", links.TRAIL, "gl", OPERATE),
     Place("Rules", "shield-alert", links.RULES, "gu", OPERATE),
     Place("Ownership", "users", links.OWNERSHIP, "go", OPERATE),
     Place("Detections", "zap", links.DETECTIONS, "gd", OPERATE),

@@ -14,6 +14,17 @@ _TRAIL_SPEC = {
             "minLength": 1,
             "description": "s3://bucket/prefix, or a folder (relative to the file that declares it)",
         },
+        "queue": {
+            "type": "string",
+            "pattern": "^https?://",
+            "description": "the URL of the SQS queue that is told of new objects; without one the bucket is listed",
+        },
+        "workers": {
+            "type": "integer",
+            "minimum": 1,
+            "maximum": 16,
+            "description": "how many read the queue at once; 1 where it is not told",
+        },
         "owner": {"type": "string", "minLength": 1},
     },
 }
@@ -49,6 +60,21 @@ DETECT = Schedule(
     when="uwu.domains.trail.detect.jobs:due",
 )
 
+RECEIVE = Schedule(
+    "trail.receive",
+    "trail.receive",
+    "take in what the trails' queues tell of, as it comes",
+    every_minutes=1,
+    when="uwu.domains.trail.pipeline:queues",
+)
+
+UPKEEP = Schedule(
+    "trail.upkeep",
+    "trail.upkeep",
+    "compact the lake, delete days that are no longer kept, collect files that nothing names",
+    daily="03:40",
+)
+
 DOMAIN = Domain(
     name="trail",
     title="CloudTrail",
@@ -70,7 +96,7 @@ DOMAIN = Domain(
     ),
     jobs="uwu.domains.trail.work:JOBS",
     sync=((Phase.EVENTS, "trail.ingest"), (Phase.EVENTS, "trail.detect")),
-    schedules=(POLL, DETECT),
+    schedules=(POLL, RECEIVE, UPKEEP, DETECT),
     more_rules="uwu.domains.trail.detect.alerts:rules",
     sweep="uwu.domains.trail.detect.alerts:sweep",
     evidence="uwu.domains.trail.creators:evidence",

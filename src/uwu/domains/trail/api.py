@@ -10,7 +10,7 @@ from litestar import get
 from litestar.di import NamedDependency
 from litestar.params import FromQuery
 
-from uwu.domains.trail import changes, store
+from uwu.domains.trail import api_pipeline, changes, store
 from uwu.domains.trail.changes import Event
 from uwu.kernel import codec, sight, subjects, urns
 from uwu.kernel.errors import BadInput, NotFound
@@ -121,4 +121,4 @@ def list_rejects(kernel: NamedDependency[Kernel], limit: FromQuery[int] = 100) -
         return [Aside(**row) for row in store.rejects(connection, min(max(limit, 1), MAX_LIMIT))]
 
 
-HANDLERS: list[Any] = [list_trail_changes, list_timeline, get_stats, list_rejects]
+HANDLERS: list[Any] = [list_trail_changes, list_timeline, get_stats, list_rejects, *api_pipeline.HANDLERS]

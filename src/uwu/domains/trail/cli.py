@@ -8,9 +8,12 @@ from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
+from uwu.domains.trail.cli_pipeline import add_to
 from uwu.kernel.domain import Answer, Client
 
 APP = App(name="trail", help="Take in CloudTrail; tell who changed what.")
+
+add_to(APP)
 
 _Client = Annotated[Client, Parameter(parse=False)]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import gc
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -11,15 +11,16 @@ from typing import Any
 
 import msgspec
 
-from uwu.domains.trail import actors, sources, store
+from uwu.domains.trail import actors, settle, sources, store
 from uwu.domains.trail.actors import SessionIndex
+from uwu.domains.trail.callers import Callers
 from uwu.domains.trail.names import Namer
-from uwu.domains.trail.parse import Parsed, Record, parse
+from uwu.domains.trail.read import Event, Read
+from uwu.domains.trail.read import read as read_object
 from uwu.domains.trail.rows import Rows
 from uwu.domains.trail.sources import Gone, Object
 from uwu.kernel import codec, declared, domain, leases
 from uwu.kernel.errors import Conflict, Problem, UwuError
-from uwu.kernel.jobs import Job, Run
 from uwu.kernel.lake import Batch, Batches
 from uwu.kernel.leases import Lease
 from uwu.kernel.runtime import Kernel
@@ -31,6 +32,10 @@ WAIT_SECONDS = 900.0
 """How long an ingest waits for another one to end."""
 OBJECTS_PER_BATCH = 1_000
 """As many keys as one claim takes."""
+CLAIM_SECONDS = 180.0
+"""How long a claim stands unless it is renewed: then another worker takes over what a dead one had begun."""
+UPKEEP_EVERY = 20
+"""Batches of one run between two looks for what to compact."""
 PROBLEMS_TOLD = 200
 """Problems in the result of one ingest; all of them are in ``trail_rejects``."""
 
@@ -79,24 +84,27 @@ class Taken(msgspec.Struct, kw_only=True):
 
 
 class Ingest:
-    """One run over sources. Only one runs at a time: ``opened`` holds the lease."""
+    """One run over sources. Only one runs at a time in a lane: ``opened`` holds its lease."""
 
     def __init__(self, kernel: Kernel, progress: Progress, lease: Lease) -> None:
         self.kernel = kernel
         self.progress = progress
         self.lease = lease
-        self.batches = Batches(
-            kernel.db, kernel.lake, store.STREAM, tables=(store.EVENTS, store.EVENT_RESOURCES), holder=LEASE
-        )
+        self.batches = batches(kernel, holder=lease.name)
+        self.written = 0
+        """Batches since the last upkeep."""
         self.namer = Namer(store.load_aliases(kernel.db))
         self.wanted: dict[str, None] = {}
         """Jobs to ask for once what was written is committed."""
 
     @classmethod
     @contextmanager
-    def opened(cls, kernel: Kernel, holder: str, progress: Progress) -> Iterator[Ingest]:
-        """An ingest that may run, what a dead one left behind brought to its end. Raises ``Conflict``."""
-        with leases.hold(kernel.db, LEASE, holder, LEASE_SECONDS, WAIT_SECONDS) as lease:
+    def opened(
+        cls, kernel: Kernel, holder: str, progress: Progress, *, lane: str = "", wait: float | None = None
+    ) -> Iterator[Ingest]:
+        """An ingest beside those of other lanes. Raises ``Conflict`` where the lane is not free in time."""
+        seconds = WAIT_SECONDS if wait is None else wait
+        with leases.hold(kernel.db, f"{LEASE}.{lane}" if lane else LEASE, holder, LEASE_SECONDS, seconds) as lease:
             yield cls(kernel, progress, lease)
 
     def renew(self) -> None:
@@ -112,36 +120,63 @@ class Ingest:
         dead = self.batches.recover()
         self.batches.commit()  # what was written before them must be seen when they are checked for duplicates
         for batch in dead:
-            read, problems, away = self._fetch([sources.of_key(key) for key in batch.keys])
-            if away is not None:
+            read, gone, away = self._fetch([sources.of_key(key) for key in batch.keys])
+            if away:
                 self.batches.release(batch)
-                taken.problems.append(away.problem)
+                taken.problems.append(next(iter(away.values())).problem)
                 continue
-            taken.add(self._write(batch, read, problems))
+            taken.add(self._write(batch, read, [(held.key, error.problem) for held, error in gone]))
         self._commit()
         return taken
 
     def source(self, source: str) -> Taken:
         """Takes what is new in ``source``. Raises ``UwuError`` where it cannot be listed at all."""
         self.progress(f"listing {source}", 0, 0)
-        waiting = self._new(sources.discover(self.kernel, source))
+        return self.objects(source, sources.discover(self.kernel, source))
+
+    def objects(self, source: str, found: Iterable[Object]) -> Taken:
+        """Takes those of ``found`` that are new."""
+        waiting = self._new(found)
         self.progress(f"reading {source}", 0, len(waiting))
         taken = Taken()
         done = 0
-        for group in _groups(waiting, self.kernel.settings.lake.batch_events):
+        for group in groups(waiting, self.kernel.settings.lake.batch_events):
             self.renew()
-            read, problems, away = self._fetch(group)
-            if away is not None:
-                taken.problems.append(away.problem)
-            batch = self.batches.claim([held.key for held, _ in read] + [key for key, _ in problems])
-            if batch is not None:
-                self.renew()
-                taken.add(self._write(batch, read, problems))
-                self._commit()
-                self.batches.maintain()
+            new, _ = self.group(group)
+            taken.add(new)
             done += len(group)
             self.progress(f"reading {source}", done, len(waiting))
+        self.upkeep()
         return taken
+
+    def group(self, group: Sequence[Object]) -> tuple[Taken, dict[str, UwuError]]:
+        """Takes one batch of objects. Beside what was taken: by name, why some could not be read, this time or ever."""
+        taken = Taken()
+        read, gone, away = self._fetch(group)
+        for error in list(away.values())[:1]:
+            taken.problems.append(error.problem)
+        batch = self.batches.claim([held.key for held, _ in read] + [held.key for held, _ in gone])
+        if batch is not None:
+            self.renew()
+            mine = set(batch.keys)
+            taken.add(
+                self._write(
+                    batch,
+                    [(held, data) for held, data in read if held.key in mine],
+                    [(held.key, error.problem) for held, error in gone if held.key in mine],
+                )
+            )
+            self._commit()
+            self.written += 1
+            if self.written >= UPKEEP_EVERY:
+                self.upkeep()
+        return taken, away | {held.name: error for held, error in gone}
+
+    def upkeep(self) -> None:
+        """Compacts and expires where batches were written."""
+        if self.written:
+            self.batches.maintain()
+            self.written = 0
 
     def _new(self, found: Iterable[Object]) -> list[Object]:
         """Those that were not taken yet, in the order given."""
@@ -162,11 +197,11 @@ class Ingest:
 
     def _fetch(
         self, group: Sequence[Object]
-    ) -> tuple[list[tuple[Object, bytes]], list[tuple[str, Problem]], UwuError | None]:
-        """(what was read, (key, problem) of those that are gone, the first error of those to be tried another time)."""
+    ) -> tuple[list[tuple[Object, bytes]], list[tuple[Object, UwuError]], dict[str, UwuError]]:
+        """(what was read, those that are gone, by name the errors of those to be tried another time)."""
         read: list[tuple[Object, bytes]] = []
-        gone: list[tuple[str, Problem]] = []
-        away: UwuError | None = None
+        gone: list[tuple[Object, UwuError]] = []
+        away: dict[str, UwuError] = {}
 
         def one(held: Object) -> bytes | UwuError:
             try:
@@ -180,9 +215,9 @@ class Ingest:
                 if isinstance(answer, bytes):
                     read.append((held, answer))
                 elif isinstance(answer, Gone):
-                    gone.append((held.key, answer.problem))
+                    gone.append((held, answer))
                 else:
-                    away = away or answer
+                    away[held.name] = answer
         return read, gone, away
 
     # ---- one batch
@@ -190,7 +225,8 @@ class Ingest:
     def _write(self, batch: Batch, read: list[tuple[Object, bytes]], gone: list[tuple[str, Problem]]) -> Taken:
         """Writes the events of ``batch``; where that fails its keys are given back, to be taken another time."""
         try:
-            return self._written(batch, read, gone)
+            with _no_collection():
+                return self._written(batch, read, gone)
         except Exception:
             # the error that is told is the one that came first; a claim that stays is taken over by the next ingest
             with suppress(Exception):
@@ -198,47 +234,39 @@ class Ingest:
             raise
 
     def _written(self, batch: Batch, read: list[tuple[Object, bytes]], gone: list[tuple[str, Problem]]) -> Taken:
-        parsed = [(held.name, parse(held.name, data)) for held, data in read]
+        opened = [(held.name, read_object(held.name, data)) for held, data in read]
         read.clear()
         at = codec.now()
-        problems = [(name, p) for name, one in parsed for p in one.problems]
+        problems = [(name, p) for name, one in opened for p in one.problems]
         problems += [(sources.of_key(key).name, p) for key, p in gone]
-        rejects = [(name, r) for name, one in parsed for r in one.rejects]
+        rejects = [(name, r) for name, one in opened for r in one.rejects]
         store.save_rejects(self.kernel.db, rejects, problems, at)
-        taken = Taken(objects=len(parsed), rejected=len(rejects), problems=[p for _, p in problems])
+        taken = Taken(objects=len(opened), rejected=len(rejects), problems=[p for _, p in problems])
         taken.problems += [
             Problem(r.code, r.message, f"{name} record {r.index}", "the record is kept aside in trail_rejects")
             for name, r in rejects[:PROBLEMS_TOLD]
         ]
-        fresh, taken.duplicates = self._fresh(parsed)
-        index = self._sessions(fresh)
-        rows = Rows(at - domain.TOLD)
-        late: list[dict[str, Any]] = []
-        kinds: Counter[str] = Counter()
-        for name, record in fresh:
-            data = record.data
-            identity = data.get("userIdentity") or {}
-            shared = str(data.get("sharedEventID") or "")
-            actor = actors.resolve(identity, record.at, index, shared_event=shared)
-            if not actors.settled(actor):
-                late.append(
-                    {"event_id": data["eventID"], "at": record.at, "identity": identity, "shared_event": shared}
-                )
-            kinds[actor.kind] += 1
-            rows.add(name, record, actor, self.namer)
-        store.save_late(self.kernel.db, late)
+        checked = self.batches.committed()
+        fresh, taken.duplicates = self._fresh(opened)
+        opened.clear()
+        who = Callers(fresh)
+        index = self._sessions(fresh, who)
+        who.resolve(index)
+        rows = Rows(fresh, who, self.namer, at - domain.TOLD)
+        store.save_late(self.kernel.db, [late._asdict() for late in rows.late])
         store.save_aliases(self.kernel.db, self.namer.aliases.learned, at)
         self.namer.aliases.learned.clear()
         taken.actors_named_later = store.resolve_late(self.kernel.db, list(index.fresh), at)
         taken.events, taken.writes, taken.named = len(fresh), rows.writes, rows.named
-        taken.humans = kinds[actors.HUMAN]
-        taken.others = kinds[actors.MACHINE] + kinds[actors.SERVICE]
+        taken.humans = rows.kinds[actors.HUMAN]
+        taken.others = rows.kinds[actors.MACHINE] + rows.kinds[actors.SERVICE]
         detail = {k: v for k, v in codec.builtins(taken).items() if k != "problems"}
+        detail["checked"] = checked
         if fresh:
-            detail |= {"since": codec.iso(fresh[0][1].at), "until": codec.iso(fresh[-1][1].at)}
+            detail |= {"since": fresh[0].time, "until": fresh[-1].time}
         # before the events are recorded as taken: after a kill they are told again, rather than never
         self.wanted.update(dict.fromkeys(domain.tell_changes(self.kernel.domains, self.kernel, rows.changes)))
-        self.batches.write(batch, rows.tables(), detail=detail)
+        self.batches.write(batch, rows.tables(), detail=detail, ordered=True)
         return taken
 
     def _commit(self) -> None:
@@ -249,31 +277,33 @@ class Ingest:
             self.kernel.jobs.enqueue(job, requested_by="trail")
             del self.wanted[job]
 
-    def _fresh(self, parsed: list[tuple[str, Parsed]]) -> tuple[list[tuple[str, Record]], int]:
-        """Records by time without those that the batch or the lake holds already, and how many those were."""
-        held: dict[str, tuple[str, Record]] = {}
+    def _fresh(self, opened: list[tuple[str, Read]]) -> tuple[list[Event], int]:
+        """Events by time without those that the batch or the lake holds already, and how many those were."""
+        held: dict[str, Event] = {}
         total = 0
-        for name, one in parsed:
-            for record in one.records:
-                held.setdefault(record.data["eventID"], (name, record))
-                total += 1
+        for _, one in opened:
+            total += len(one.events)
+            for event in one.events:
+                held.setdefault(event.id, event)
         known = self._known(held)
-        fresh = [pair for id, pair in held.items() if id not in known]
-        fresh.sort(key=lambda pair: pair[1].at)
+        fresh = [each for id, each in held.items() if id not in known] if known else list(held.values())
+        fresh.sort(key=lambda each: each.time)
         return fresh, total - len(fresh)
 
-    def _known(self, held: dict[str, tuple[str, Record]]) -> set[str]:
+    def _known(self, held: dict[str, Event]) -> set[str]:
         """The ids among ``held`` that the lake has: a duplicate has the same time, so only those minutes are read."""
         if not held:
             return set()
         import pyarrow as pa
+        import pyarrow.compute as pc
 
-        times = [record.at for _, record in held.values()]
-        since, until = min(times), max(times)
+        texts = [each.time for each in held.values()]
+        since, until = codec.parse_time(min(texts)), codec.parse_time(max(texts))
         lake = self.kernel.lake
         if not lake.files(store.EVENTS.name, since, until + timedelta(seconds=1)):
             return set()
-        ids = pa.table({"event_id": list(held), "event_time": pa.array(times, pa.timestamp("us", tz="UTC"))})
+        times = pc.cast(pa.array(texts, pa.string()), pa.timestamp("us", tz="UTC"))
+        ids = pa.table({"event_id": list(held), "event_time": times})
         scan = lake.scan(store.EVENTS.name, since=since, until=until + timedelta(seconds=1))
         with lake.connection() as connection:
             connection.register("batch_ids", ids)
@@ -286,17 +316,31 @@ class Ingest:
             connection.unregister("batch_ids")
         return found
 
-    def _sessions(self, fresh: list[tuple[str, Record]]) -> FreshIndex:
-        """Every session that may have signed these records: their own, and the stored ones behind them."""
+    def _sessions(self, events: list[Event], who: Callers) -> FreshIndex:
+        """Every session that may have signed these events: their own, and the stored ones behind them."""
         index = FreshIndex()
-        for _, record in fresh:
-            session = actors.session_of(record.data)
+        for event in events:
+            if event.source != "sts.amazonaws.com":
+                continue
+            session = actors.session_of(event.record(codec.decode(event.identity) or {}))
             if session is not None:
                 index.add(session)
         index.fresh = list(index.all.values())
         store.save_sessions(self.kernel.db, index.fresh, codec.now())
-        store.load_sessions(self.kernel.db, (record.data for _, record in fresh), index)
+        store.load_sessions(self.kernel.db, who.records(), index)
         return index
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Without Python's search for cycles: it would look through a batch's hundred thousand events again and again."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
 
 
 class FreshIndex(SessionIndex):
@@ -305,7 +349,20 @@ class FreshIndex(SessionIndex):
     fresh: Sequence[actors.Session] = ()
 
 
-def _groups(waiting: Sequence[Object], events: int) -> Iterator[list[Object]]:
+def batches(kernel: Kernel, holder: str = "") -> Batches:
+    """The batches of the trail's tables."""
+    return Batches(
+        kernel.db,
+        kernel.lake,
+        store.STREAM,
+        tables=(store.EVENTS, store.EVENT_RESOURCES),
+        holder=holder,
+        claim_seconds=CLAIM_SECONDS,
+        settle=lambda number, files, detail: settle.without_known(kernel.lake, number, files, detail),
+    )
+
+
+def groups(waiting: Sequence[Object], events: int) -> Iterator[list[Object]]:
     """Parts of ``waiting`` that hold about ``events`` events each."""
     group: list[Object] = []
     size = 0
@@ -322,7 +379,9 @@ def _groups(waiting: Sequence[Object], events: int) -> Iterator[list[Object]]:
 # ---- the job
 
 
-def ingest(kernel: Kernel, given: Sequence[str], *, holder: str, progress: Progress | None = None) -> Taken:
+def ingest(
+    kernel: Kernel, given: Sequence[str], *, holder: str, progress: Progress | None = None, lane: str = ""
+) -> Taken:
     """Takes what is new in the sources ``given``. One that fails costs only itself.
 
     Raises the first error where every source failed, ``Conflict`` where another ingest does not end.
@@ -330,7 +389,7 @@ def ingest(kernel: Kernel, given: Sequence[str], *, holder: str, progress: Progr
     told = progress or (lambda _stage, _done, _total: None)
     taken = Taken()
     errors: list[UwuError] = []
-    with Ingest.opened(kernel, holder, told) as run:
+    with Ingest.opened(kernel, holder, told, lane=lane) as run:
         taken.add(run.recover())
         for source in given:
             try:
@@ -344,28 +403,28 @@ def ingest(kernel: Kernel, given: Sequence[str], *, holder: str, progress: Progr
     return taken
 
 
+class Trail(msgspec.Struct, frozen=True):
+    """A declared trail."""
+
+    source: str
+    queue: str = ""
+    """The URL of the queue that tells of new objects; empty where the source is listed."""
+    workers: int = 1
+    """Receivers of the queue at once."""
+
+
+def declared_trails(kernel: Kernel) -> list[Trail]:
+    """The estate's Trail entities."""
+    with kernel.db.read() as connection:
+        entities = declared.entities(connection, kind="Trail", orphan=False)
+    found: dict[str, Trail] = {}
+    for entity in entities:
+        for source in sources.declared([entity]):
+            queue, workers = str(entity.spec.get("queue") or ""), int(entity.spec.get("workers") or 1)
+            found.setdefault(source, Trail(source, queue, workers))
+    return list(found.values())
+
+
 def declared_sources(kernel: Kernel) -> list[str]:
     """The sources of the estate's Trail entities."""
-    with kernel.db.read() as connection:
-        return sources.declared(declared.entities(connection, kind="Trail", orphan=False))
-
-
-def _job(run: Run, arguments: dict[str, Any]) -> dict[str, Any]:
-    given = [str(source) for source in arguments.get("sources") or ()]
-    if not given:
-        given = run.step(declared_sources, run.kernel, name="sources")
-    if not given:
-        run.log("no source: declare a Trail in the estate, or name one", level="warning")
-        return {**Taken().plain(), "sources": []}
-    result = run.step(_step, run, given, name="ingest")
-    for problem in result["problems"]:
-        where = f"{problem['place']}: " if problem.get("place") else ""
-        run.log(f"{where}{problem['message']} [{problem['code']}]", level="warning")
-    return {**result, "sources": given}
-
-
-def _step(run: Run, given: list[str]) -> dict[str, Any]:
-    return ingest(run.kernel, given, holder=run.id, progress=run.progress).plain()
-
-
-JOBS = (Job("trail.ingest", _job, concurrency=1),)
+    return [trail.source for trail in declared_trails(kernel)]

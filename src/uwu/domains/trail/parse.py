@@ -56,9 +56,12 @@ class Parsed(msgspec.Struct, frozen=True):
 def parse(name: str, data: bytes) -> Parsed:
     """The records of the object ``name``. Never raises for what the object holds."""
     problems: list[Problem] = []
-    text = _inflate(name, data, problems)
-    if text is None:
-        return Parsed([], [], problems)
+    text = inflate(name, data, problems)
+    return Parsed([], [], problems) if text is None else parse_text(name, text, problems)
+
+
+def parse_text(name: str, text: bytes, problems: list[Problem]) -> Parsed:
+    """The records of the object's JSON ``text``; ``problems`` are those that its compression had."""
     try:
         whole = codec.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -81,7 +84,7 @@ def parse(name: str, data: bytes) -> Parsed:
     return Parsed(records, rejects, problems)
 
 
-def _inflate(name: str, data: bytes, problems: list[Problem]) -> bytes | None:
+def inflate(name: str, data: bytes, problems: list[Problem]) -> bytes | None:
     """The object's JSON text; as much of it as there is where the compression is cut or broken."""
     if not data.strip():
         problems.append(Problem("object-empty", "the object is empty", name))

@@ -41,3 +41,12 @@ def redact(value: Any) -> Any:
         kept_list = [redact(inner) for inner in value]
         return kept_list if any(a is not b for a, b in zip(kept_list, value, strict=True)) else value
     return value
+
+
+def _spelled(word: str) -> str:
+    """``word`` in any case, with anything that a name may have between its letters."""
+    return '[^a-z0-9"]*'.join(word)
+
+
+MAY_HOLD = "(?i)" + "|".join(_spelled(word) for word in (*sorted(_EXACT), *_ENDINGS))
+"""A pattern (RE2) that JSON text with a secret member matches, and some that holds none."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import msgspec
@@ -48,6 +49,11 @@ class Gone(UwuError):
     code = "object-gone"
 
 
+def holds_events(key: str) -> bool:
+    """Whether an object of this key holds events, and no digest."""
+    return key.endswith(_ENDINGS) and not any(part in key for part in _NOT_EVENTS)
+
+
 def of_key(key: str) -> Object:
     """The object of a key that was taken earlier."""
     name, _, mark = key.rpartition("#")
@@ -80,11 +86,7 @@ def discover(kernel: Kernel, source: str) -> Iterator[Object]:
         yield _file(path)
     elif path.is_dir():
         for inner in sorted(path.rglob("*")):
-            if (
-                inner.name.endswith(_ENDINGS)
-                and not any(part in str(inner) for part in _NOT_EVENTS)
-                and inner.is_file()
-            ):
+            if holds_events(str(inner)) and inner.is_file():
                 yield _file(inner)
     else:
         raise NotFound(
@@ -120,7 +122,7 @@ def _file(path: Path) -> Object:
 # ---- S3
 
 
-def _split(url: str) -> tuple[str, str]:
+def split(url: str) -> tuple[str, str]:
     parts = urlsplit(url)
     if not parts.netloc:
         raise BadInput("an S3 source is s3://bucket/prefix", code="source-syntax", place=url)
@@ -128,32 +130,71 @@ def _split(url: str) -> tuple[str, str]:
 
 
 def _discover_s3(kernel: Kernel, source: str) -> Iterator[Object]:
+    for found in listed(kernel, source):
+        yield found.object
+
+
+class Listed(NamedTuple):
+    """An object of a listing, and when it was put there."""
+
+    object: Object
+    at: datetime
+
+
+def listed(kernel: Kernel, source: str) -> Iterator[Listed]:
+    """The objects with events under ``s3://bucket/prefix``, in the order of their keys. Raises as ``discover``."""
     from botocore.exceptions import BotoCoreError, ClientError
 
-    bucket, prefix = _split(source)
+    bucket, prefix = split(source)
     try:
         client = kernel.aws.client("s3")
         for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
             for each in page.get("Contents", ()):
-                key = each["Key"]
-                if key.endswith(_ENDINGS) and not any(part in key for part in _NOT_EVENTS):
-                    yield Object(f"s3://{bucket}/{key}", each["ETag"].strip('"'), int(each["Size"]))
+                if holds_events(each["Key"]):
+                    held = Object(f"s3://{bucket}/{each['Key']}", each["ETag"].strip('"'), int(each["Size"]))
+                    yield Listed(held, each["LastModified"])
     except (ClientError, BotoCoreError) as error:
-        raise _failed(kernel, error, source) from None
+        raise failed(kernel, error, source) from None
+
+
+def children(kernel: Kernel, bucket: str, prefix: str) -> list[str]:
+    """The prefixes one level below ``prefix``, which ends in a slash or is empty. Raises as ``discover``."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    found: list[str] = []
+    try:
+        pages = kernel.aws.client("s3").get_paginator("list_objects_v2")
+        for page in pages.paginate(Bucket=bucket, Prefix=prefix, Delimiter="/"):
+            found += [each["Prefix"] for each in page.get("CommonPrefixes", ())]
+    except (ClientError, BotoCoreError) as error:
+        raise failed(kernel, error, f"s3://{bucket}/{prefix}") from None
+    return found
+
+
+def current(kernel: Kernel, held: Object) -> Object:
+    """The object as it is now, for one whose ETag is not known. Raises ``Gone``, ``Denied`` or ``Unavailable``."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    bucket, key = split(held.name)
+    try:
+        answer: dict[str, Any] = kernel.aws.client("s3").head_object(Bucket=bucket, Key=key)
+    except (ClientError, BotoCoreError) as error:
+        raise failed(kernel, error, held.name) from None
+    return Object(held.name, str(answer["ETag"]).strip('"'), int(answer["ContentLength"]))
 
 
 def _fetch_s3(kernel: Kernel, held: Object) -> bytes:
     from botocore.exceptions import BotoCoreError, ClientError
 
-    bucket, key = _split(held.name)
+    bucket, key = split(held.name)
     try:
         answer: dict[str, Any] = kernel.aws.client("s3").get_object(Bucket=bucket, Key=key, IfMatch=f'"{held.mark}"')
         return answer["Body"].read()
     except (ClientError, BotoCoreError) as error:
-        raise _failed(kernel, error, held.name) from None
+        raise failed(kernel, error, held.name) from None
 
 
-def _failed(kernel: Kernel, error: Exception, place: str) -> UwuError:
+def failed(kernel: Kernel, error: Exception, place: str) -> UwuError:
     answer = getattr(error, "response", {})
     code = str(answer.get("Error", {}).get("Code", ""))
     if code == "NoSuchBucket":

@@ -110,21 +110,21 @@ def load_sessions(db: Database, records: Iterable[Mapping[str, Any]], index: Ses
     s = tables.sessions
     with db.read() as connection:
         for _ in range(actors.MAX_CHAIN):
-            keys: set[str] = set()
-            assumed: set[str] = set()
-            for identity in waiting:
-                if identity.get("type") not in {"AssumedRole", "FederatedUser"}:
-                    continue
-                if identity.get("accessKeyId"):
-                    keys.add(str(identity["accessKeyId"]))
-                if identity.get("principalId"):
-                    assumed.add(str(identity["principalId"]))
-            found: list[Session] = []
+            waiting = [i for i in waiting if i.get("type") in {"AssumedRole", "FederatedUser"}]
+            keys = {str(i["accessKeyId"]) for i in waiting if i.get("accessKeyId")} - asked
+            asked |= keys
+            found: list[Session] = list(_sessions(connection, s.c.access_key, keys))
+            known = {session.access_key for session in found}
+            # a key names its session: only those without are looked up by name, which many sessions may share
+            unkeyed = [
+                i
+                for i in waiting
+                if str(i.get("accessKeyId")) not in known and not index.by_key(str(i.get("accessKeyId")))
+            ]
             for column, values in (
-                (s.c.access_key, keys - asked),
-                (s.c.assumed_role, assumed - asked),
+                (s.c.assumed_role, {str(i["principalId"]) for i in unkeyed if i.get("principalId")} - asked),
                 (s.c.shared_event, shared - asked),
-                (s.c.role_session, {_role_session_of(i) for i in waiting} - asked - {""}),
+                (s.c.role_session, {_role_session_of(i) for i in unkeyed} - asked - {""}),
             ):
                 found.extend(_sessions(connection, column, values))
                 asked |= values

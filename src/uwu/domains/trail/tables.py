@@ -5,7 +5,7 @@ The events themselves lie in the lake.
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Float, Index, Integer, Table, Text
+from sqlalchemy import BigInteger, Column, Float, Index, Integer, Table, Text
 
 from uwu.kernel.db import Json, Time, metadata
 
@@ -109,4 +109,54 @@ detected = Table(
     Column("events", Integer, nullable=False),
     Column("alerts", Integer, nullable=False),
     Column("seconds", Float, nullable=False),
+)
+
+sources = Table(
+    "trail_sources",
+    metadata,
+    Column("source", Text, primary_key=True, comment="s3://bucket/prefix, a folder, or the URL of a queue"),
+    Column("kind", Text, nullable=False, comment="queue, bucket or folder"),
+    Column("listed_at", Time, comment="when it was last listed whole, or its days of the window"),
+    Column("roots", Json, nullable=False, comment="prefixes of an account and region, whose children are years"),
+    Column("roots_at", Time, comment="when they were looked for"),
+    Column("seen_at", Time, comment="when it last answered"),
+    Column("objects", BigInteger, nullable=False, comment="taken from it"),
+    Column("late", BigInteger, nullable=False, comment="of them found by listing, though a queue should have told"),
+    Column("waiting", Integer, nullable=False, comment="messages that the queue holds; about"),
+    Column("lag_seconds", Integer, nullable=False, comment="from the last object's delivery to its commit"),
+    Column("problem", Text, nullable=False, comment="why it does not answer; empty where it does"),
+)
+
+dead = Table(
+    "trail_dead",
+    metadata,
+    Column("object", Text, primary_key=True, comment="s3://bucket/key, or queue#message for one that names none"),
+    Column("source", Text, nullable=False, comment="the queue or prefix that told of it"),
+    Column("mark", Text, nullable=False, comment="its ETag; empty where not told"),
+    Column("code", Text, nullable=False),
+    Column("message", Text, nullable=False),
+    Column("body", Text, nullable=False, comment="the start of a message that names no object"),
+    Column("attempts", Integer, nullable=False),
+    Column("first_at", Time, nullable=False),
+    Column("last_at", Time, nullable=False),
+    Index(None, "last_at"),
+)
+
+backfills = Table(
+    "trail_backfills",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("source", Text, nullable=False),
+    Column("since", Text, nullable=False, comment="the first day, YYYY-MM-DD"),
+    Column("until", Text, nullable=False, comment="the day after the last"),
+    Column("prefixes", Json, nullable=False, comment="those of days that are still to be listed, in order"),
+    Column("total", Integer, nullable=False, comment="prefixes in all"),
+    Column("objects", BigInteger, nullable=False),
+    Column("events", BigInteger, nullable=False),
+    Column("bytes", BigInteger, nullable=False, comment="of the objects that were taken"),
+    Column("seconds", Integer, nullable=False, comment="of work so far"),
+    Column("state", Text, nullable=False, comment="running or done"),
+    Column("problem", Text, nullable=False),
+    Column("started_at", Time, nullable=False),
+    Column("updated_at", Time, nullable=False),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from uwu.domains.trail import ingest
+from uwu.domains.trail import pipeline
 from uwu.domains.trail.detect import jobs
 
-JOBS = (*ingest.JOBS, *jobs.JOBS)
+JOBS = (*pipeline.JOBS, *jobs.JOBS)

@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from itertools import islice
 from pathlib import Path
@@ -40,6 +40,10 @@ _LEASE_SECONDS = 60.0
 
 _committing: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 """Threads of one process share a holder's name: these keep them one after another."""
+
+
+Files = dict[str, list[WrittenFile]]
+Settle = Callable[[int, Files, dict[str, Any]], "Files | None"]
 
 
 class State(StrEnum):
@@ -86,13 +90,18 @@ class Batches:
         *,
         holder: str = "",
         claim_seconds: float = _CLAIM_SECONDS,
+        settle: Settle | None = None,
     ) -> None:
+        """``settle`` is asked before a batch is committed, when the tables hold exactly the batches before it: with
+        the batch's number, its files by table and its detail it gives the files to commit instead, or None. It may be
+        asked again after a kill, and then answers for what it gave before."""
         self.db = db
         self.lake = lake
         self.stream = stream
         self.tables = tuple(tables)
         self.holder = holder or leases.process_holder()
         self.claim_seconds = claim_seconds
+        self.settle = settle
         for spec in self.tables:
             lake.ensure(spec)
 
@@ -114,6 +123,20 @@ class Batches:
                 ).scalars()
             )
         return taken
+
+    def kept(self, keys: Sequence[str]) -> set[str]:
+        """Those of ``keys`` whose rows are written for good: whoever told of them need not do so again."""
+        found: set[str] = set()
+        remaining = iter(dict.fromkeys(keys))
+        k, b = lake_keys, lake_batches
+        done = sa.and_(
+            b.c.stream == k.c.stream, b.c.number == k.c.batch, b.c.state.in_((State.WRITTEN, State.COMMITTED))
+        )
+        with self.db.read() as connection:
+            while part := list(islice(remaining, 500)):
+                query = sa.select(k.c.key).join(b, done).where(k.c.stream == self.stream, k.c.key.in_(part))
+                found.update(connection.scalars(query))
+        return found
 
     def claim(self, keys: Sequence[str]) -> Batch | None:
         """Takes those of ``keys`` that are free into the next batch; None where none is free. At most 1,000 at once."""
@@ -219,8 +242,11 @@ class Batches:
         rows: Mapping[str, pa.Table | Sequence[pa.RecordBatch]],
         *,
         detail: Mapping[str, Any] | None = None,
+        ordered: bool = False,
     ) -> None:
         """Writes and records all rows of ``batch``: from here on they are kept, and must not be computed again.
+
+        With ``ordered`` the rows of each table lie in its order already.
 
         Raises ``Conflict`` (``batch-lost``) where another worker has taken the batch, ``StorageFull`` where no room is
         left (the batch is still this worker's: write again, or release it) and what ``Lake.copy`` raises.
@@ -231,7 +257,7 @@ class Batches:
         try:
             for spec in self.tables:
                 label = f"{self.stream}-{batch.number:08d}-{batch.epoch}"
-                files[spec.name] = self.lake.copy(spec.name, rows.get(spec.name, ()), label)
+                files[spec.name] = self.lake.copy(spec.name, rows.get(spec.name, ()), label, ordered=ordered)
             with self.db.write() as connection:
                 self._update(
                     connection,
@@ -275,6 +301,7 @@ class Batches:
         with self._turn(wait) as lease:
             while ready := self._next():
                 number, files = ready
+                files = self._settled(number, files)
                 for spec in self.tables:
                     self.lake.commit(spec.name, self.stream, number, files.get(spec.name, []))
                 with self.db.write() as connection:
@@ -291,10 +318,42 @@ class Batches:
                 leases.renew(self.db, lease, _LEASE_SECONDS)
         return done
 
+    def _settled(self, number: int, files: Files) -> Files:
+        if self.settle is None or any(self.lake.taken(spec.name, self.stream) >= number for spec in self.tables):
+            return files
+        b = lake_batches
+        mine = sa.and_(b.c.stream == self.stream, b.c.number == number)
+        with self.db.read() as connection:
+            detail = connection.execute(sa.select(b.c.detail).where(mine)).scalar_one()
+        settled = self.settle(number, files, detail)
+        if settled is None:
+            return files
+        with self.db.write() as connection:
+            connection.execute(
+                sa.update(b)
+                .where(mine, b.c.state == State.WRITTEN)
+                .values(
+                    files={name: codec.builtins(written) for name, written in settled.items()},
+                    rows={name: sum(file.rows for file in written) for name, written in settled.items()},
+                )
+            )
+        return settled
+
+    def committed(self) -> int:
+        """The last batch before the first that is claimed or written: the tables hold all up to it."""
+        b = lake_batches
+        pending = sa.select(sa.func.min(b.c.number)).where(
+            b.c.stream == self.stream, b.c.state.in_((State.CLAIMED, State.WRITTEN))
+        )
+        last = sa.select(lake_streams.c.last_batch).where(lake_streams.c.name == self.stream)
+        with self.db.read() as connection:
+            first = connection.execute(pending).scalar_one_or_none()
+            return int(first) - 1 if first is not None else int(connection.execute(last).scalar_one_or_none() or 0)
+
     def _turn(self, wait: float) -> _Turn:
         return _Turn(self.db, f"lake:{self.stream}", self.holder, wait)
 
-    def _next(self) -> tuple[int, dict[str, list[WrittenFile]]] | None:
+    def _next(self) -> tuple[int, Files] | None:
         """The first batch that is not done, where it is written."""
         with self.db.read() as connection:
             row = connection.execute(
@@ -320,6 +379,14 @@ class Batches:
             for spec in self.tables:
                 total = total.plus(maintain.maintain(self.lake, spec, limits, keep=pending))
         return total
+
+    def retain(self, since: date, *, wait: float = 30.0) -> int:
+        """Takes the files of days before ``since`` out of every table, whole; gives how many. Nothing is rewritten.
+
+        They leave the disk once no snapshot that is kept names them.
+        """
+        with self._turn(wait):
+            return sum(maintain.drop(self.lake, spec, since) for spec in self.tables)
 
     def _pending_files(self) -> set[str]:
         with self.db.read() as connection:

@@ -34,7 +34,7 @@ class Limits:
     """A day with so many files becomes one."""
     compact_bytes: int = 64 * 1024 * 1024
     """Files from this size on are left alone."""
-    expire_every: int = 50
+    expire_every: int = 20
     """Snapshots above ``keep_snapshots`` before the oldest are dropped: a commit's cost grows with their number."""
     keep_snapshots: int = 20
     grace_seconds: float = 6 * 3600.0
@@ -114,6 +114,21 @@ def _compact_day(lake: Lake, spec: TableSpec, day: str, parts: list[DataFile]) -
         Path(written.path).unlink(missing_ok=True)
         return False
     return True
+
+
+def drop(lake: Lake, spec: TableSpec, since: date) -> int:
+    """Takes the files of days before ``since`` out of the table; gives how many."""
+    table = lake.load(spec.name)
+    old = [task.file for task in table.scan().plan_files() if _iso(task.file.partition[0]) < since.isoformat()]
+    if not old:
+        return 0
+    try:
+        with table.transaction() as transaction, transaction.update_snapshot().overwrite() as overwrite:
+            for file in old:
+                overwrite.delete_data_file(file)
+    except CommitFailedException:
+        return 0  # another got in between: the next turn tries again
+    return len(old)
 
 
 # ── snapshots ───────────────────────────────────────────────────────────────────────────────────
