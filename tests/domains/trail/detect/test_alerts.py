@@ -36,9 +36,9 @@ def stolen(told: Told, number: int = 1) -> None:
         told.call(user(), "iam", "CreateAccessKey", UserName="noel.b")
 
 
-def findings(kernel: Kernel, **asked: str):
+def findings(kernel: Kernel, status: str = "unresolved"):
     with kernel.db.read() as connection:
-        return drift.findings(connection, domain="trail", **asked).items
+        return drift.findings(connection, domain="trail", status=status).items
 
 
 def held(kernel: Kernel) -> list[alerts.Alert]:

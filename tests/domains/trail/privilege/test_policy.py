@@ -120,8 +120,8 @@ def plain(pattern: str, text: str, *, fold: bool) -> bool:
 def plainly(held: list[dict[str, Any]], action: str, resource: str) -> Answer:
     answer = Answer.NOTHING
     for one in held:
-        acts = any(plain(p, action, fold=True) for p in one.get("Action", one.get("NotAction")))
-        on = any(plain(p, resource, fold=False) for p in one.get("Resource", one.get("NotResource")))
+        acts = any(plain(p, action, fold=True) for p in one.get("Action", one.get("NotAction", ())))
+        on = any(plain(p, resource, fold=False) for p in one.get("Resource", one.get("NotResource", ())))
         if acts == ("Action" in one) and on == ("Resource" in one):
             if one["Effect"] == "Deny":
                 return Answer.DENY
