@@ -9,12 +9,15 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from uwu.domains.trail import actors, parse, rows, store, tables
+from uwu.domains.trail import store, tables
 from uwu.domains.trail.actors import SessionIndex
+from uwu.domains.trail.callers import Callers
 from uwu.domains.trail.detect import alerts, load
 from uwu.domains.trail.detect.alerts import Alert
 from uwu.domains.trail.detect.model import Detection
 from uwu.domains.trail.names import Namer
+from uwu.domains.trail.read import read as read_object
+from uwu.domains.trail.rows import Rows
 from uwu.kernel import authorize, codec, sight
 from uwu.kernel import tables as kernel_tables
 from uwu.kernel.authorize import Target
@@ -138,14 +141,14 @@ class Tried(msgspec.Struct, frozen=True, kw_only=True):
 
 def tried(kernel: Kernel, rules: Sequence[Detection], record: Any) -> list[Tried]:
     """What each of ``rules`` says of one CloudTrail record. Raises ``BadInput`` for what is none."""
-    parsed = parse.parse("event", codec.encode({"Records": [record]}))
-    if parsed.rejects or not parsed.records:
-        why = parsed.rejects[0].message if parsed.rejects else "it holds no record"
+    read = read_object("event", codec.encode({"Records": [record]}))
+    if read.rejects or not read.events:
+        why = read.rejects[0].message if read.rejects else "it holds no record"
         raise BadInput(f"this is no CloudTrail record: {why}", code="event-shape", hint="paste one element of Records")
-    one = parsed.records[0]
-    held = rows.Rows(one.at + timedelta(days=1))
-    actor = actors.resolve(one.data.get("userIdentity") or {}, one.at, SessionIndex())
-    held.add("event", one, actor, Namer(store.load_aliases(kernel.db)))
+    who = Callers(read.events)
+    who.resolve(SessionIndex())
+    later = codec.parse_time(read.events[0].time) + timedelta(days=1)
+    held = Rows(read.events, who, Namer(store.load_aliases(kernel.db)), later)
     table = held.tables()[store.EVENTS.name]
     event = table.to_pylist()[0]
     with kernel.db.read() as state:
