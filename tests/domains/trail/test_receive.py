@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 
+from tests.domains.trail.cutting import Cutting
 from tests.domains.trail.pipes import Pipe, notification, records
 from tests.domains.trail.test_ingest import count
 from tests.domains.trail.test_s3 import s3_kernel
-from uwu.domains.trail import messages, pipeline, receive, sources, standing
+from uwu.domains.trail import DOMAIN, messages, pipeline, receive, sources, standing
 from uwu.domains.trail.ingest import Taken, Trail
 from uwu.kernel import codec
 from uwu.kernel.errors import BadInput, Denied, Unavailable
@@ -171,3 +176,52 @@ def test_messages_of_every_form():
     for body in ("", "[]", "{}", '{"Message": 7}', '"' + "[" * 100_000):
         with pytest.raises(BadInput):
             messages.objects(body)
+
+
+def test_the_network_is_cut_again_and_again(
+    aws_server: MotoServer, pipe: Pipe, s3_kernel: Kernel, made: Any, monkeypatch: pytest.MonkeyPatch
+):
+    """S3 and SQS are gone for a while, in the middle of answers too: it costs time, no event and no dead letter."""
+    monkeypatch.setattr(receive, "_BACKOFF_SECONDS", (0.05,))
+    monkeypatch.setattr(receive, "VISIBILITY_SECONDS", 1)
+    pipe.notify_queue()
+    with Cutting(aws_server.url) as proxy:
+        aws = msgspec.structs.replace(s3_kernel.settings.aws, endpoint_url=proxy.url)
+        lake = msgspec.structs.replace(s3_kernel.settings.lake, batch_events=40)
+        kernel = Kernel(msgspec.structs.replace(s3_kernel.settings, aws=aws, lake=lake), (DOMAIN,))
+        done = threading.Event()
+        failures: list[BaseException] = []
+
+        def work() -> None:
+            try:
+                with receive.lane(kernel, "test", lambda *_: None) as run:
+                    receive.Receiver(kernel, pipe.queue, run, wait_seconds=1).work(120, stop=done.is_set)
+            except BaseException as error:
+                failures.append(error)
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        try:
+            for _ in range(4):
+                for _ in range(5):
+                    pipe.put(records(made, 6, AT), AT)
+                before = proxy.cuts
+                proxy.cut()
+                until(lambda before=before: proxy.cuts > before + 2 or bool(failures))
+                proxy.mend()
+            until(lambda: not pipe.waiting() or bool(failures))
+        finally:
+            done.set()
+            thread.join(60)
+        assert failures == []
+        kernel.close()
+    assert count(s3_kernel, what="count(distinct event_id)") == count(s3_kernel) == 120
+    assert dead(s3_kernel) == []
+
+
+def until(holds: Callable[[], bool], seconds: float = 60.0) -> None:
+    """Waits for what must come."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, "it did not come"
+        time.sleep(0.02)

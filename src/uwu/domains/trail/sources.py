@@ -195,7 +195,7 @@ def _fetch_s3(kernel: Kernel, held: Object) -> bytes:
 
 
 def failed(kernel: Kernel, error: Exception, place: str) -> UwuError:
-    answer = getattr(error, "response", {})
+    answer = getattr(error, "response", None) or {}
     code = str(answer.get("Error", {}).get("Code", ""))
     if code == "NoSuchBucket":
         return NotFound("the bucket does not exist", code="source-missing", place=place)
