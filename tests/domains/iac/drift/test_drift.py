@@ -281,6 +281,33 @@ def test_stacks_that_say_how_often_are_looked_at_when_their_time_has_come(
     assert schedule._begin(kernel, ["stack:default/often"])["runs"] == []  # the one before has not ended
 
 
+@pytest.mark.parametrize(
+    ("proof", "left"), [("proven: a new plan changes nothing", 0), ("not proven: the new plan failed", 1)]
+)
+def test_an_apply_ends_drift_once_it_is_proven(sqlite_kernel: Kernel, tmp_path: Path, proof: str, left: int) -> None:
+    kernel = sqlite_kernel
+    declare(kernel, tmp_path / "payments")
+    keep(kernel, made(plans.change("world_thing", "update", "x", before={"a": 1}, after={"a": 2})))
+    drift.judge(kernel)
+    (found,) = findings(kernel)
+    assert (found.rule, found.path) == (rules.CHANGED, "a")
+    with kernel.db.write() as connection:
+        id = store.insert(connection, MIRA, {"stack": STACK, "state": KEY})
+        store.update(connection, id, status=store.APPLIED, outcomes={"changes": {}, "proof": proof})
+    drift.judge(kernel)
+    assert len(findings(kernel)) == left
+
+
+def test_the_owner_of_what_has_no_name_is_that_of_its_stack(sqlite_kernel: Kernel, tmp_path: Path) -> None:
+    kernel = sqlite_kernel
+    declare(kernel, tmp_path / "payments")
+    document = made(plans.change("world_thing", "delete", "x", before={"a": 1}))
+    keep(kernel, msgspec.structs.replace(document, subjects={}))
+    drift.judge(kernel)
+    (found,) = findings(kernel)
+    assert (found.rule, found.subject, found.owner) == (rules.GONE, STACK, "group:default/payments")
+
+
 def test_the_api_tells_drift_attribute_by_attribute(sqlite_kernel: Kernel, tmp_path: Path) -> None:
     kernel = sqlite_kernel
     declare(kernel, tmp_path / "payments", drift={"ignore": ["aws_sqs_queue.b"]})

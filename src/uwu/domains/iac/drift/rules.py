@@ -54,7 +54,7 @@ _KERNELS = {rule.id: rule for rule in kernel_rules.RULES}
 def sweep(
     kernel: Kernel, connection: sa.Connection, rules: frozenset[str], some: frozenset[str] | None = None
 ) -> Iterator[tuple[str, Found | Unjudged]]:
-    """What the newest refreshes found. A stack that was applied and proven since has no drift."""
+    """What the newest refreshes found."""
     wanted = rules & set(_RULE_OF.values())
     if some is not None or not wanted:
         return
@@ -73,17 +73,25 @@ def sweep(
 
 
 def newest(connection: sa.Connection) -> Iterator[tuple[Entity, store.Run]]:
-    """Each declared stack whose newest word is a refresh that found something, with that run."""
+    """Each declared stack whose newest refresh found something, and that no later apply has proven right, with the
+    run of that refresh."""
     stacks = {stack.ref: stack for stack in declared.entities(connection, kind="Stack")}
     r = tables.runs
     looked = sa.and_(r.c.refresh_only, r.c.status.in_((store.DRIFTED, store.CLEAN)))
-    word = sa.or_(looked, r.c.status == store.APPLIED)
-    last = sa.select(sa.func.max(r.c.number)).where(word).group_by(r.c.stack)
-    query = sa.select(r.c.id).where(r.c.number.in_(last), r.c.status == store.DRIFTED).order_by(r.c.number)
-    for id in connection.scalars(query).all():
-        run = store.get(connection, id)
-        if run.stack in stacks:
-            yield stacks[run.stack], run
+    last = sa.select(sa.func.max(r.c.number)).where(looked).group_by(r.c.stack)
+    query = sa.select(r.c.id, r.c.stack, r.c.number).where(r.c.number.in_(last), r.c.status == store.DRIFTED)
+    drifted = connection.execute(query.order_by(r.c.number)).all()
+    if not drifted:
+        return
+    later = sa.select(r.c.stack, r.c.number, r.c.outcomes)
+    later = later.where(r.c.status == store.APPLIED, r.c.number > drifted[0].number)
+    proven: dict[str, int] = {}
+    for row in connection.execute(later.order_by(r.c.number)):
+        if str((row.outcomes or {}).get("proof") or "").startswith("proven"):
+            proven[row.stack] = row.number
+    for id, stack, number in drifted:
+        if stack in stacks and proven.get(stack, 0) < number:
+            yield stacks[stack], store.get(connection, id)
 
 
 def told_by_inventory(
