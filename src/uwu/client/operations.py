@@ -22,14 +22,26 @@ if TYPE_CHECKING:
     import uwu.app.api.work
     import uwu.app.api.world
     import uwu.domains.iac.api
+    import uwu.domains.iac.coverage
     import uwu.domains.iac.runs.api
     import uwu.domains.iac.runs.store
+    import uwu.domains.iac.stacks.adopt
+    import uwu.domains.iac.stacks.api
+    import uwu.domains.iac.stacks.view
     import uwu.domains.iac.state_diff
     import uwu.domains.iac.state_store
     import uwu.domains.inventory.api
     import uwu.domains.inventory.told
     import uwu.domains.trail.api
+    import uwu.domains.trail.api_pipeline
     import uwu.domains.trail.changes
+    import uwu.domains.trail.detect.alerts
+    import uwu.domains.trail.detect.api
+    import uwu.domains.trail.detect.service
+    import uwu.domains.trail.events
+    import uwu.domains.trail.original
+    import uwu.domains.trail.privilege.service
+    import uwu.domains.trail.standing
     import uwu.kernel.audit.chain
     import uwu.kernel.audit.checkpoints
     import uwu.kernel.declared
@@ -827,6 +839,12 @@ class Operations(ABC):
             if not after:
                 return
 
+    def get_coverage(
+        self,
+    ) -> uwu.domains.iac.coverage.Coverage:
+        """How much of what is observed a state holds: by account, owner and type, the least managed first."""
+        return self.call("GET", "/iac/coverage", "uwu.domains.iac.coverage:Coverage")
+
     def list_runs(
         self,
         *,
@@ -904,6 +922,47 @@ class Operations(ABC):
         """Asks for the same again, once a run has ended."""
         return self.call("POST", f"/iac/runs/{quote(id, safe='')}/retry", "uwu.domains.iac.runs.api:Started")
 
+    def get_stack(
+        self,
+        namespace: str,
+        name: str,
+    ) -> uwu.domains.iac.stacks.view.StackView:
+        """A stack: its inputs, its outputs without secrets, what it needs and who needs it."""
+        return self.call(
+            "GET",
+            f"/iac/stacks/{quote(namespace, safe='')}/{quote(name, safe='')}",
+            "uwu.domains.iac.stacks.view:StackView",
+        )
+
+    def import_resources(
+        self,
+        namespace: str,
+        name: str,
+        *,
+        resources: list[str] | None = None,
+        dry_run: bool = False,
+    ) -> uwu.domains.iac.stacks.adopt.Adoption:
+        """Writes `import` blocks for what no state holds into the stack's folder, or tells what it would write."""
+        return self.call(
+            "POST",
+            f"/iac/stacks/{quote(namespace, safe='')}/{quote(name, safe='')}/import",
+            "uwu.domains.iac.stacks.adopt:Adoption",
+            body={"resources": resources, "dry_run": dry_run},
+        )
+
+    def reveal_output(
+        self,
+        namespace: str,
+        name: str,
+        output: str,
+    ) -> uwu.domains.iac.stacks.api.Value:
+        """The value of an output, a sensitive one too; the audit tells who has read it. The answer is not kept."""
+        return self.call(
+            "POST",
+            f"/iac/stacks/{quote(namespace, safe='')}/{quote(name, safe='')}/outputs/{quote(output, safe='')}/reveal",
+            "uwu.domains.iac.stacks.api:Value",
+        )
+
     def start_run(
         self,
         namespace: str,
@@ -914,6 +973,7 @@ class Operations(ABC):
         speculative: bool = False,
         revision: str = "",
         force: bool = False,
+        refresh_only: bool = False,
     ) -> uwu.domains.iac.runs.api.Started:
         """Asks for a run: it plans, and asks for approval where something would change and no rule stands against it."""
         return self.call(
@@ -926,6 +986,7 @@ class Operations(ABC):
                 "speculative": speculative,
                 "revision": revision,
                 "force": force,
+                "refresh_only": refresh_only,
             },
         )
 
@@ -1871,6 +1932,84 @@ class Operations(ABC):
         """Revokes a token: one's own, for admins anyone's. The sessions that it began end too."""
         return self.call("POST", f"/tokens/{quote(id, safe='')}/revoke", "uwu.kernel.identity.tokens:Token")
 
+    def list_alerts(
+        self,
+        *,
+        rule: str = "",
+        closed: bool = False,
+        limit: int = 100,
+        after: str = "",
+    ) -> uwu.domains.trail.detect.alerts.Alerts:
+        """Alerts that are open, or with ``closed`` all, the newest first."""
+        return self.call(
+            "GET",
+            "/trail/alerts",
+            "uwu.domains.trail.detect.alerts:Alerts",
+            query={"rule": rule or None, "closed": closed or None, "limit": limit, "after": after or None},
+        )
+
+    def each_alerts(
+        self,
+        *,
+        rule: str = "",
+        closed: bool = False,
+        limit: int = 100,
+    ) -> Iterator[uwu.domains.trail.detect.alerts.Alert]:
+        """Every item of ``list_alerts``, page by page; ``limit`` is the size of a page."""
+        after = ""
+        while True:
+            page = self.list_alerts(rule=rule, closed=closed, limit=limit, after=after)
+            yield from page.items
+            after = page.after
+            if not after:
+                return
+
+    def get_alert(
+        self,
+        id: str,
+    ) -> uwu.domains.trail.detect.api.Told:
+        """One alert, by its id or its finding's, with its events, each checked against its hash."""
+        return self.call("GET", f"/trail/alerts/{quote(id, safe='')}", "uwu.domains.trail.detect.api:Told")
+
+    def close_alert(
+        self,
+        id: str,
+        reason: str,
+    ) -> uwu.domains.trail.detect.alerts.Alert:
+        """Closes an alert and its finding for a reason; audited."""
+        return self.call(
+            "POST",
+            f"/trail/alerts/{quote(id, safe='')}/close",
+            "uwu.domains.trail.detect.alerts:Alert",
+            body={"reason": reason},
+        )
+
+    def list_trail_backfills(
+        self,
+        *,
+        limit: int = 20,
+    ) -> list[uwu.domains.trail.api_pipeline.BackfillState]:
+        """Backfills, the latest first, and how long each may still take. It takes sight of everything."""
+        return self.call(
+            "GET", "/trail/backfills", "list[uwu.domains.trail.api_pipeline:BackfillState]", query={"limit": limit}
+        )
+
+    def start_backtest(
+        self,
+        *,
+        rule: str = "",
+        text: str = "",
+        since: str = "",
+        until: str = "",
+    ) -> uwu.domains.trail.detect.api.Begun:
+        """Runs a rule over history as a job. It takes sight of everything."""
+        return self.call(
+            "POST",
+            "/trail/backtests",
+            "uwu.domains.trail.detect.api:Begun",
+            body={"rule": rule, "text": text, "since": since, "until": until},
+        )
+
     def list_trail_changes(
         self,
         subject: str,
@@ -1887,6 +2026,77 @@ class Operations(ABC):
             query={"subject": subject, "since": since or None, "until": until or None, "limit": limit},
         )
 
+    def count_trail_days(
+        self,
+        *,
+        who: str = "",
+        name: str = "",
+        account: str = "",
+        since: str = "",
+        until: str = "",
+    ) -> list[uwu.domains.trail.events.DayCount]:
+        """Events, writes and errors a day, the first day first. It takes sight of everything."""
+        return self.call(
+            "GET",
+            "/trail/days",
+            "list[uwu.domains.trail.events:DayCount]",
+            query={
+                "who": who or None,
+                "name": name or None,
+                "account": account or None,
+                "since": since or None,
+                "until": until or None,
+            },
+        )
+
+    def list_trail_dead(
+        self,
+        *,
+        limit: int = 100,
+    ) -> list[uwu.domains.trail.standing.Dead]:
+        """Objects that could not be taken, and messages that name none; the latest first. It takes sight of everything."""
+        return self.call("GET", "/trail/dead", "list[uwu.domains.trail.standing:Dead]", query={"limit": limit})
+
+    def get_least_privilege(
+        self,
+        principal: str,
+        *,
+        since: str = "",
+        until: str = "",
+    ) -> uwu.domains.trail.privilege.service.Report:
+        """What a role or user may do against what it did, the policy that is enough, and its replay over the history.
+
+        It takes sight of everything: what somebody did lies in many accounts.
+        """
+        return self.call(
+            "GET",
+            "/trail/least-privilege",
+            "uwu.domains.trail.privilege.service:Report",
+            query={"principal": principal, "since": since or None, "until": until or None},
+        )
+
+    def export_ocsf(
+        self,
+        since: str,
+        *,
+        until: str = "",
+        classes: str = "",
+    ) -> Iterator[Any]:
+        """Events as OCSF 1.3 in JSON lines, by time. ``classes`` are some of 3001, 3002 and 6003, with commas between.
+
+        It takes sight of everything.
+        """
+        return self.lines(
+            "/trail/ocsf" + self.query({"since": since, "until": until or None, "classes": classes or None})
+        )
+
+    def get_trail_raw(
+        self,
+        event_id: str,
+    ) -> uwu.domains.trail.original.Original:
+        """The record of an event from the object that holds it, secrets redacted. It takes sight of everything."""
+        return self.call("GET", "/trail/raw", "uwu.domains.trail.original:Original", query={"event_id": event_id})
+
     def list_rejects(
         self,
         *,
@@ -1894,6 +2104,152 @@ class Operations(ABC):
     ) -> list[uwu.domains.trail.api.Aside]:
         """What could not be taken, the latest first. It takes sight of everything."""
         return self.call("GET", "/trail/rejects", "list[uwu.domains.trail.api:Aside]", query={"limit": limit})
+
+    def list_detections(
+        self,
+        *,
+        limit: int = 100,
+        after: str = "",
+    ) -> uwu.domains.trail.detect.api.Detections:
+        """Every detection with what it matched lately, when it matched last, and how many of its alerts are open."""
+        return self.call(
+            "GET",
+            "/trail/rules",
+            "uwu.domains.trail.detect.api:Detections",
+            query={"limit": limit, "after": after or None},
+        )
+
+    def each_detections(
+        self,
+        *,
+        limit: int = 100,
+    ) -> Iterator[uwu.domains.trail.detect.service.Standing]:
+        """Every item of ``list_detections``, page by page; ``limit`` is the size of a page."""
+        after = ""
+        while True:
+            page = self.list_detections(limit=limit, after=after)
+            yield from page.items
+            after = page.after
+            if not after:
+                return
+
+    def test_detection(
+        self,
+        event: dict[str, Any],
+        *,
+        rule: str = "",
+        text: str = "",
+    ) -> list[uwu.domains.trail.detect.service.Tried]:
+        """What a rule, or every rule, says of one event. It writes nothing."""
+        return self.call(
+            "POST",
+            "/trail/rules/test",
+            "list[uwu.domains.trail.detect.service:Tried]",
+            body={"event": event, "rule": rule, "text": text},
+        )
+
+    def get_detection(
+        self,
+        id: str,
+    ) -> uwu.domains.trail.detect.service.Standing:
+        """One detection, with its query and its text."""
+        return self.call("GET", f"/trail/rules/{quote(id, safe='')}", "uwu.domains.trail.detect.service:Standing")
+
+    def search_trail(
+        self,
+        *,
+        who: str = "",
+        resource: str = "",
+        name: str = "",
+        service: str = "",
+        account: str = "",
+        region: str = "",
+        error: str = "",
+        access_key: str = "",
+        address: str = "",
+        text: str = "",
+        event_id: str = "",
+        writes: bool = False,
+        since: str = "",
+        until: str = "",
+        limit: int = 50,
+        after: str = "",
+    ) -> uwu.domains.trail.events.Page:
+        """Events by who, what, where and text, newest first; a page at a time. It takes sight of everything."""
+        return self.call(
+            "GET",
+            "/trail/search",
+            "uwu.domains.trail.events:Page",
+            query={
+                "who": who or None,
+                "resource": resource or None,
+                "name": name or None,
+                "service": service or None,
+                "account": account or None,
+                "region": region or None,
+                "error": error or None,
+                "access_key": access_key or None,
+                "address": address or None,
+                "text": text or None,
+                "event_id": event_id or None,
+                "writes": writes or None,
+                "since": since or None,
+                "until": until or None,
+                "limit": limit,
+                "after": after or None,
+            },
+        )
+
+    def each_search_trail(
+        self,
+        *,
+        who: str = "",
+        resource: str = "",
+        name: str = "",
+        service: str = "",
+        account: str = "",
+        region: str = "",
+        error: str = "",
+        access_key: str = "",
+        address: str = "",
+        text: str = "",
+        event_id: str = "",
+        writes: bool = False,
+        since: str = "",
+        until: str = "",
+        limit: int = 50,
+    ) -> Iterator[uwu.domains.trail.events.Found]:
+        """Every item of ``search_trail``, page by page; ``limit`` is the size of a page."""
+        after = ""
+        while True:
+            page = self.search_trail(
+                who=who,
+                resource=resource,
+                name=name,
+                service=service,
+                account=account,
+                region=region,
+                error=error,
+                access_key=access_key,
+                address=address,
+                text=text,
+                event_id=event_id,
+                writes=writes,
+                since=since,
+                until=until,
+                limit=limit,
+                after=after,
+            )
+            yield from page.items
+            after = page.after
+            if not after:
+                return
+
+    def list_trail_sources(
+        self,
+    ) -> list[uwu.domains.trail.standing.SourceState]:
+        """Queues, buckets and folders that events came from, and how far behind each is. It takes sight of everything."""
+        return self.call("GET", "/trail/sources", "list[uwu.domains.trail.standing:SourceState]")
 
     def get_stats(
         self,

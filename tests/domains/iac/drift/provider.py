@@ -1,4 +1,4 @@
-"""A Terraform provider whose world is a folder: one JSON file a thing. It runs in a Python that has PyPI ``tf``."""
+"""A Terraform provider whose world is a folder: one JSON file a thing."""
 
 from __future__ import annotations
 

@@ -10,11 +10,14 @@ from typing import Any
 import pytest
 
 from tests.domains.trail.detect.conftest import ACCOUNT, Told, role, root, user
-from uwu.domains.trail import parse, rows, store
-from uwu.domains.trail.actors import SessionIndex, resolve
+from uwu.domains.trail import store
+from uwu.domains.trail.actors import SessionIndex
+from uwu.domains.trail.callers import Callers
 from uwu.domains.trail.detect import engine, load
 from uwu.domains.trail.detect.model import Detection
 from uwu.domains.trail.names import Aliases, Namer
+from uwu.domains.trail.read import read as read_object
+from uwu.domains.trail.rows import Rows
 from uwu.kernel import codec
 from uwu.kernel.runtime import Kernel
 
@@ -414,15 +417,13 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Detectio
 
 def fired(rule: Detection, records: list[dict[str, Any]], kernel: Kernel) -> int:
     """How often the rule fires on records, as ingest would lay them down."""
-    held = rows.Rows(parse.parse("x", codec.encode({"Records": records})).records[-1].at)
-    namer = Namer(Aliases({}))
-    parsed = parse.parse("x", codec.encode({"Records": records}))
-    assert not parsed.rejects and not parsed.problems
-    for record in parsed.records:
-        actor = resolve(record.data.get("userIdentity") or {}, record.at, SessionIndex())
-        held.add("x", record, actor, namer)
-    table = held.tables()[store.EVENTS.name]
-    times = [record.at for record in parsed.records]
+    read = read_object("x", codec.encode({"Records": records}))
+    assert not read.rejects and not read.problems
+    events = sorted(read.events, key=lambda event: event.time)
+    who = Callers(events)
+    who.resolve(SessionIndex())
+    times = [codec.parse_time(event.time) for event in events]
+    table = Rows(events, who, Namer(Aliases({})), times[-1]).tables()[store.EVENTS.name]
     with kernel.lake.connection() as connection:
         connection.register("landed", table)
         found = engine.run(connection, rule, "landed", min(times), max(times), lambda _since, _until: "landed")
