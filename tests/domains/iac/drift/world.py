@@ -28,7 +28,8 @@ def install(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     home.mkdir(parents=True)
     world.mkdir()
     script = home / f"terraform-provider-world_v{VERSION}"
-    script.write_text(f"#!/bin/sh\nexport UWU_TEST_WORLD='{world}' TMPDIR=/tmp\nexec '{sys.executable}' '{PROVIDER}' \"$@\"\n")
+    run = f"exec '{sys.executable}' '{PROVIDER}' \"$@\""
+    script.write_text(f"#!/bin/sh\nexport UWU_TEST_WORLD='{world}' TMPDIR=/tmp\n{run}\n")
     script.chmod(0o755)
     config = folder / "terraform.rc"
     config.write_text(f'provider_installation {{\n  filesystem_mirror {{\n    path = "{mirror}"\n  }}\n}}\n')
