@@ -260,7 +260,8 @@ def test_stacks_that_say_how_often_are_looked_at_when_their_time_has_come(
     sqlite_kernel: Kernel, tmp_path: Path
 ) -> None:
     kernel = sqlite_kernel
-    for name, spec in (("often", {"drift": {"every": "30m"}}), ("never", {})):
+    declared: tuple[tuple[str, dict[str, Any]], ...] = (("often", {"drift": {"every": "30m"}}), ("never", {}))
+    for name, spec in declared:
         declare(kernel, tmp_path / name, name=name, **spec)
     assert schedule.is_due(kernel)
     begun = schedule._begin(kernel, ["stack:default/often"])

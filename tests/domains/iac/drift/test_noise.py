@@ -67,7 +67,7 @@ def test_a_stack_lets_attributes_be() -> None:
 
 def test_a_secret_that_changed_is_told_and_not_shown() -> None:
     before, after = {"token": "old-secret-1", "size": 1}, {"token": "new-secret-2", "size": 1}
-    masks = {"before_sensitive": {"token": True}, "after_sensitive": {"token": True}}
+    masks: dict[str, Any] = {"before_sensitive": {"token": True}, "after_sensitive": {"token": True}}
     plan = plans.plan(
         resource_drift=[plans.change("world_thing", "update", before=before, after=after, **masks)],
         output_changes={
