@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from uwu.sim.judge import Drift, Expected, judge, judge_owners
+from uwu.sim.judge import Drift, Expected, Posture, judge, judge_owners
 
 SG = "arn:aws:ec2:eu-west-1:111111111111:security-group/sg-1"
 BUCKET = "arn:aws:s3:::left"
@@ -102,3 +102,17 @@ def test_owners_are_held_against_who_made_what() -> None:
     told = judge_owners(made, settled)
     assert (told.known, told.right, told.unowned) == (3, 1, ["arn:c"])
     assert told.wrong == ["arn:b is of search, not of core"]
+
+
+def test_an_alert_is_of_a_change_or_of_what_was_built_wrongly() -> None:
+    planted = Posture(kind="key for another", rule="trail.key-for-another", subject="arn:key")
+    of_change = _finding(rule="trail.port-opened", path="")
+    of_subject = _finding(rule="trail.admin-written", subject="arn:key", cause={"event_id": "e-9", "name": "CreateKey"})
+    expected = _finding(rule="trail.key-for-another", subject="arn:key", cause={"event_id": "e-9", "name": "CreateKey"})
+    strange = _finding(rule="trail.port-opened", subject="arn:other", cause={"event_id": "e-8", "name": "x"})
+    verdict = judge([_drift()], [_finding(), of_change, of_subject, expected, strange], [planted])
+    assert (verdict.postures_found, verdict.postures_false) == (1, 1)
+    assert verdict.false == ["trail.port-opened on arn:other"]
+    assert judge([_drift()], [_finding()], [planted]).missing == [
+        "key for another: no trail.key-for-another on arn:key"
+    ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 import msgspec
@@ -92,14 +93,20 @@ DRIFT = "drift."
 """How the ids of the rules begin that compare with what is declared; the others are on posture."""
 
 
+ALERT = "trail."
+"""How the ids of detections begin: they fire on changes of the ledger, and on the building of what is built wrongly."""
+
+
 def judge(ledger: Sequence[Drift], findings: Sequence[Mapping[str, Any]], postures: Sequence[Posture] = ()) -> Verdict:
     """``findings``: dicts with rule, subject, path, owner, actor and cause (with event_id).
 
     Those of the drift rules are held against ``ledger``, all others against ``postures``.
     """
     by_key = {(f["rule"], f["subject"], f["path"]): f for f in findings if f["rule"].startswith(DRIFT)}
-    told = {(f["rule"], f["subject"]) for f in findings if not f["rule"].startswith(DRIFT)}
     planted = {(p.rule, p.subject): p for p in postures}
+    known = {drift.event_id for drift in ledger}, {p.subject for p in postures}
+    told = {(f["rule"], f["subject"]) for f in findings if not f["rule"].startswith(DRIFT) and not _seen(f, *known)}
+    told |= planted.keys() & {(f["rule"], f["subject"]) for f in findings}
     accounted: set[tuple[str, str, str]] = set()
     missing: list[str] = []
     wrong: list[str] = []
@@ -130,6 +137,12 @@ def judge(ledger: Sequence[Drift], findings: Sequence[Mapping[str, Any]], postur
         wrong=wrong,
         false=sorted([*false, *strange]),
     )
+
+
+def _seen(finding: Mapping[str, Any], events: AbstractSet[str], subjects: AbstractSet[str]) -> bool:
+    """Whether it is an alert of what happened: one of a change of the ledger, or of what was built wrongly."""
+    event = (finding["cause"] or {}).get("event_id", "")
+    return finding["rule"].startswith(ALERT) and (event in events or finding["subject"] in subjects)
 
 
 def _faults(drift: Drift, finding: Mapping[str, Any]) -> list[str]:

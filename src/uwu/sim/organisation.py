@@ -192,6 +192,9 @@ class _Builder:
         if account.name == self._security_account():
             user_id, key, secret = pipeline.user("ana.b", "/break-glass/")
             service = next(s for s in self.company.services if s.account == account.name).name
+            # a pipeline gives a person a key: who watches the trail asks about that
+            urn = urns.own("iam", "access-key", key, account=account.id)
+            self.postures.append(Posture(kind="key for another", rule="trail.key-for-another", subject=urn))
             identity = self.identities.user("ana.b", account.id, key, secret, user_id, "/break-glass/")
             self.made.break_glass = (service, identity)
         for region in account.regions:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from uwu.domains.catalog.actions import ACTIONS
 from uwu.domains.catalog.declare import KINDS
 from uwu.kernel.domain import Domain, Phase, Schedule
 
@@ -16,6 +17,9 @@ DOMAIN = Domain(
     ),
     sync=((Phase.DECLARE, "catalog.load"),),
     evidence="uwu.domains.catalog.ownership:evidence",
+    tables="uwu.domains.catalog.tables",
+    actions=ACTIONS,
+    wire={"/scim/v2/": "uwu.domains.catalog.scim.wire:app"},
     wire_routes="uwu.domains.catalog.backstage.routes:ROUTES",
     commands="uwu.domains.catalog.cli:APP",
     health="uwu.domains.catalog.health:health",

@@ -288,8 +288,8 @@ def _settle(
 def _winner(claims: Iterable[Mapping[str, Any]], entity: Any, order: Mapping[str, int]) -> str:
     """The file whose entity it is: the one it was accepted from, else the first; empty where none holds it."""
     holding = [row["file"] for row in claims if row["held"]]
-    if entity is not None and not entity.orphan and not entity.origin.startswith("file:"):
-        return ""  # another source declares it, and did so first
+    if entity is not None and not entity.orphan and not entity.origin.startswith(("file:", "scim:")):
+        return ""  # another source declares it, and did so first; a directory yields to the estate
     if entity is not None and entity.file in holding:
         return entity.file
     if entity is not None and not entity.orphan and any(row["file"] == entity.file for row in claims):

@@ -177,14 +177,15 @@ def signed_in(kernel: Kernel, claims: Claims) -> Record:
                 audit.append(connection, actor=held.ref, action="principal.groups", subject=held.ref, detail=detail)
             ref = held.ref
         else:
-            ref = _ref_of(connection, claims)
+            ref = ref_of(connection, claims)
             _bind(connection, ref, claims, groups)
         found = find(connection, ref)
     kernel.identities.forget()
     return found
 
 
-def _ref_of(connection: sa.Connection, claims: Claims) -> str:
+def ref_of(connection: sa.Connection, claims: Claims) -> str:
+    """The reference of the person of ``claims``: the catalog's User of that address or name, else one of the name."""
     users = declared.entities(connection, kind="user", orphan=False)
     if claims.email:
         mails = {entity.ref for entity in users if _email(entity) == claims.email.lower()}
@@ -362,3 +363,40 @@ def bootstrap(kernel: Kernel, actor: Principal, *, again: bool = False) -> str:
         audit.append(connection, actor=actor.ref, action="admin.bootstrap", subject=BOOTSTRAP, detail={"token": id})
     kernel.identities.forget()
     return text
+
+
+# ---- people that a directory provisions
+
+
+def provision(
+    connection: sa.Connection, actor: str, ref: str, *, name: str, email: str, active: bool, changed: bool
+) -> None:
+    """Makes the person ``ref`` known before they sign in, or disables them: with ``changed``, ``active`` is news.
+
+    Disabling ends their sessions and revokes their tokens at once. Who was disabled here stays so until the directory
+    says anew that they are active. Forget what is held afterwards: ``kernel.identities.forget``. Raises ``Conflict``
+    for ``actor`` itself.
+    """
+    t = tables.principals
+    row = connection.execute(sa.select(t.c.disabled, t.c.kind).where(t.c.ref == ref)).first()
+    if row is None:
+        fresh = {**_local_row(ref, "human", name, actor), "email": email, "groups": list[str](), "roles": list[str]()}
+        connection.execute(t.insert().values({**fresh, "disabled": not active}))
+        audit.append(
+            connection,
+            actor=actor,
+            action="principal.provision",
+            subject=ref,
+            detail={"email": email, "active": active},
+        )
+        return
+    connection.execute(t.update().where(t.c.ref == ref).values(name=name, email=email))
+    if not changed or row.disabled != active:
+        return
+    if ref == actor:
+        raise Conflict("nobody disables themselves", code="self-disabled", hint="another admin can")
+    connection.execute(t.update().where(t.c.ref == ref).values(disabled=not active))
+    if not active:
+        _end_all(connection, ref, tokens=True)
+    action = "principal.enable" if active else "principal.disable"
+    audit.append(connection, actor=actor, action=action, subject=ref, detail={"by": "scim"})
