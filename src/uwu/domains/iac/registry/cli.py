@@ -1,0 +1,269 @@
+"""``uwu iac provider`` and ``uwu iac module``: publish, list, show and yank."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import tarfile
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import quote
+
+from cyclopts import App, Parameter
+
+from uwu.domains.iac.registry import archive
+from uwu.kernel.domain import Answer, Client
+from uwu.kernel.errors import BadInput
+
+PROVIDER = App(name="provider", help="Mirror providers: publish them here, list them, yank a version.")
+MODULE = App(name="module", help="Keep modules: publish versions, read their docs, yank a version.")
+LEFT_OUT = frozenset({".git", ".terraform", "__pycache__", "terraform.tfstate", "terraform.tfstate.backup"})
+
+_Client = Annotated[Client, Parameter(parse=False)]
+
+
+def add(app: App) -> None:
+    """Puts both under ``app``."""
+    app.command(PROVIDER)
+    app.command(MODULE)
+
+
+# ---- providers
+
+
+@PROVIDER.command
+def push(
+    path: Path, *, source: str, version: str, os_: Annotated[str, Parameter("--os")], arch: str, client: _Client
+) -> Answer:
+    """Publish a provider for one platform: a zip as its maker packed it, or a folder with its program.
+
+    Parameters
+    ----------
+    path
+        The zip, or the folder.
+    source
+        host/namespace/type, such as registry.terraform.io/hashicorp/aws.
+    version
+        Such as 5.90.0.
+    os_
+        Such as linux.
+    arch
+        Such as amd64.
+    """
+    client.get("/iac/providers", search=source, limit=1)  # who may not look is told so before a file is read
+    source, version = archive.provider_source(source), archive.version(version)
+    platform = archive.platform(f"{os_}_{arch}")
+    data = _zipped(path) if path.is_dir() else _read(path)
+    name = f"terraform-provider-{source.rpartition('/')[2]}_{version}_{platform}.zip"
+    made = client.put(f"/iac/providers/{quote(source)}/{name}", data, sha256=hashlib.sha256(data).hexdigest())
+    return Answer(made, f"{source} {version} for {platform} is here: {made['bytes']:,} bytes, {made['h1']}")
+
+
+@PROVIDER.command(name="list")
+def list_providers(*, search: str = "", limit: int = 100, client: _Client) -> Answer:
+    """List the providers that are kept here.
+
+    Parameters
+    ----------
+    search
+        A part of the name.
+    limit
+        How many at most.
+    """
+    return _listed(client.get("/iac/providers", search=search, limit=limit), "PROVIDER", _NO_PROVIDER)
+
+
+_NO_PROVIDER = """\
+No provider is kept here. Publish one:
+
+  uwu iac provider push terraform-provider-aws_5.90.0_linux_amd64.zip \\
+    --source registry.terraform.io/hashicorp/aws --version 5.90.0 --os linux --arch amd64
+
+Then Terraform's configuration fetches it from here:
+
+  provider_installation { network_mirror { url = "https://uwu.example.com/iac/providers/" } }
+  credentials "uwu.example.com" { token = "..." }"""
+
+
+@PROVIDER.command(name="show")
+def show_provider(source: str, *, client: _Client) -> Answer:
+    """Show the versions of a provider, its platforms and hashes.
+
+    Parameters
+    ----------
+    source
+        host/namespace/type.
+    """
+    return _shown(client.get(f"/iac/providers/{_path(source)}"))
+
+
+@PROVIDER.command(name="yank")
+def yank_provider(source: str, version: str, *, reason: str, client: _Client) -> Answer:
+    """Take a version of a provider out of what is offered.
+
+    Parameters
+    ----------
+    source
+        host/namespace/type.
+    version
+        Such as 5.90.0.
+    reason
+        Why, for the audit.
+    """
+    made = client.post(f"/iac/providers/{_path(source)}/yank", {"version": version, "reason": reason})
+    return Answer(made, f"{source} {version} is no longer offered.")
+
+
+# ---- modules
+
+
+@MODULE.command
+def publish(path: Path, *, source: str, version: str, client: _Client) -> Answer:
+    """Publish a version of a module.
+
+    Parameters
+    ----------
+    path
+        The module's folder, or a tar.gz of it.
+    source
+        namespace/name/system, such as payments/queue/aws.
+    version
+        Such as 1.4.0.
+    """
+    client.get("/iac/modules", search=source, limit=1)  # who may not look is told so before a file is read
+    archive.module_source(source)
+    version = archive.version(version.removeprefix("v"))
+    data = _tarred(path) if path.is_dir() else _read(path)
+    made = client.put(f"/iac/modules/v1/{source}/{version}", data, sha256=hashlib.sha256(data).hexdigest())
+    return Answer(made, f"{source} {version} is here: {made['bytes']:,} bytes")
+
+
+@MODULE.command(name="list")
+def list_modules(*, search: str = "", limit: int = 100, client: _Client) -> Answer:
+    """List the modules that are kept here.
+
+    Parameters
+    ----------
+    search
+        A part of the name.
+    limit
+        How many at most.
+    """
+    return _listed(client.get("/iac/modules", search=search, limit=limit), "MODULE", _NO_MODULE)
+
+
+_NO_MODULE = """\
+No module is kept here. Publish one: uwu iac module publish FOLDER --source payments/queue/aws --version 1.0.0
+Then Terraform fetches it: source = "uwu.example.com/payments/queue/aws"."""
+
+
+@MODULE.command(name="show")
+def show_module(source: str, *, version: str = "", client: _Client) -> Answer:
+    """Show a module: its versions, the variables that it takes, the outputs that it gives.
+
+    Parameters
+    ----------
+    source
+        namespace/name/system.
+    version
+        Whose docs; those of the newest where none is named.
+    """
+    found = client.get(f"/iac/modules/{_path(source)}", version=version)
+    answer = _shown(found)
+    lines = [answer.text, "", f"of {found['version']}:"]
+    for each in found["docs"]["inputs"]:
+        default = "required" if each["required"] else f"default {each['default'] or 'is kept secret'}"
+        lines.append(f"  var.{each['name']}  {each['type'] or 'any'}, {default}  {each['description']}".rstrip())
+    lines += [f"  output.{each['name']}  {each['description']}".rstrip() for each in found["docs"]["outputs"]]
+    return Answer(found, "\n".join(lines))
+
+
+@MODULE.command(name="yank")
+def yank_module(source: str, version: str, *, reason: str, client: _Client) -> Answer:
+    """Take a version of a module out of what is offered.
+
+    Parameters
+    ----------
+    source
+        namespace/name/system.
+    version
+        Such as 1.4.0.
+    reason
+        Why, for the audit.
+    """
+    made = client.post(f"/iac/modules/{_path(source)}/yank", {"version": version, "reason": reason})
+    return Answer(made, f"{source} {version} is no longer offered.")
+
+
+# ---- what both do
+
+
+def _path(source: str) -> str:
+    parts = source.split("/")
+    return "/".join(quote(part or "-", safe="") for part in (parts + ["-"] * 3)[:3])
+
+
+def _listed(found: Any, title: str, none: str) -> Answer:
+    rows = [(title, "NEWEST", "VERSIONS")]
+    rows += [(each["source"], each["newest"] or "all yanked", str(each["versions"])) for each in found["items"]]
+    return Answer(found, _aligned(rows) if len(rows) > 1 else none)
+
+
+def _shown(found: Any) -> Answer:
+    rows = [("VERSION", "PLATFORM", "BYTES", "PUBLISHED", "BY", "SHA-256", "")]
+    for each in found["items"]:
+        yanked = f"yanked: {each['yanked_why']}" if each["yanked_at"] else ""
+        when = each["created_at"][:10]
+        cells = (each["version"], each["platform"] or "-", f"{each['bytes']:,}", when, each["created_by"])
+        rows.append((*cells, each["sha256"][:16], yanked))
+    return Answer(found, _aligned(rows))
+
+
+def _aligned(rows: Sequence[tuple[str, ...]]) -> str:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise BadInput(f"it cannot be read: {error.strerror}", code="package-archive", place=str(path)) from None
+
+
+def _files(folder: Path) -> list[Path]:
+    found: list[Path] = []
+    for top, folders, names in os.walk(folder):
+        folders[:] = sorted(set(folders) - LEFT_OUT)
+        found += [Path(top, name) for name in sorted(names) if name not in LEFT_OUT]
+    return [path for path in found if path.is_file() and not path.is_symlink()]
+
+
+def _zipped(folder: Path) -> bytes:
+    """The same bytes for the same files."""
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as packed:
+        for path in _files(folder):
+            info = zipfile.ZipInfo(path.relative_to(folder).as_posix(), (1980, 1, 1, 0, 0, 0))
+            info.external_attr = (0o100755 if os.access(path, os.X_OK) else 0o100644) << 16
+            packed.writestr(info, path.read_bytes(), zipfile.ZIP_DEFLATED)
+    return made.getvalue()
+
+
+def _tarred(folder: Path) -> bytes:
+    """The same bytes for the same files."""
+    import gzip
+
+    plain = io.BytesIO()
+    with tarfile.open(fileobj=plain, mode="w", format=tarfile.PAX_FORMAT) as packed:
+        for path in _files(folder):
+            info = tarfile.TarInfo(path.relative_to(folder).as_posix())
+            info.size, info.mode = path.stat().st_size, 0o755 if os.access(path, os.X_OK) else 0o644
+            with path.open("rb") as file:
+                packed.addfile(info, file)
+    return gzip.compress(plain.getvalue(), mtime=0)
