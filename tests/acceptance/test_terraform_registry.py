@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from tests.acceptance.terraform import Project, http_project
 from tests.acceptance.test_terraform_cloud import Served, served  # noqa: F401 - a fixture
 from tests.acceptance.world import environment, uwu
 from uwu.domains.iac import state_store
+from uwu.domains.iac.registry import store
 from uwu.kernel import audit
 
 BODY = """
@@ -86,7 +88,9 @@ def test_a_project_of_a_real_provider_lives_its_whole_life(
     project.write(provider.module(shelf, BODY))
     project.run("init")
     lock = (project.folder / ".terraform.lock.hcl").read_text()
-    assert provider.SOURCE in lock and "h1:" in lock and "zh:" in lock
+    with served.kernel.db.read() as connection:
+        [kept_provider] = store.packages(connection, "provider", provider.SOURCE)
+    assert provider.SOURCE in lock and kept_provider.h1 in lock
     assert project.run("plan", "-detailed-exitcode", check=False).status == 2
     project.run("apply", "-auto-approve")
     assert project.run("plan", "-detailed-exitcode").status == 0
@@ -109,12 +113,12 @@ def test_a_project_of_a_real_provider_lives_its_whole_life(
     assert project.run("plan", "-detailed-exitcode").status == 0
 
     project.write(provider.module(shelf, MOVED + more + HELD))
+    pause = threading.Event()
     held = project.start("apply", "-auto-approve")
     try:
         while not (project.folder / "began").exists():
             assert held.poll() is None, held.communicate()
-            held_for = project.run("version", "-json").status
-            assert held_for == 0
+            pause.wait(0.05)
         refused = project.run("apply", "-auto-approve", check=False)
         assert refused.status == 1 and "Error acquiring the state lock" in refused.err
         (project.folder / "go").touch()
@@ -152,7 +156,7 @@ def test_a_yanked_version_is_not_offered_and_without_a_token_nothing_is(
     (other.folder / "backend.tf").unlink()
     other.write(provider.module(tmp_path / "shelf", BODY))
     refused = configured(other, served, token="uwu_wrong").run("init", check=False)
-    assert refused.status == 1 and "401" in refused.err
+    assert refused.status == 1 and not (other.folder / ".terraform.lock.hcl").exists(), refused.text
     with served.kernel.db.read() as connection:
         told = [(each.action, each.detail["version"]) for each in audit.entries(connection, limit=100)]
     assert ("iac.provider.yank", "1.0.1") in told and ("iac.provider.publish", "1.0.0") in told
@@ -176,7 +180,13 @@ def test_terraform_downloads_a_module_at_the_newest_version_that_its_constraint_
         said = uwu(env, "iac", "module", *asked)
         assert said.status == 0, said.err
     project = configured(served.project(tmp_path / "project", 'name = "payments"'), served)
-    host = served.host.removeprefix("https://")
+    host = "uwu.example.com"  # Terraform takes no registry whose name has no dot: its configuration tells where it is
+    config = project.folder / "terraform.rc"
+    config.write_text(
+        f'{config.read_text()}\ncredentials "{host}" {{\n  token = "{served.token}"\n}}\n'
+        f'host "{host}" {{\n  services = {{\n    "modules.v1" = "https://{served.host.removeprefix("https://")}/iac/modules/v1/"\n'
+        "  }\n}\n"
+    )
     project.write(
         f'module "queue" {{\n  source  = "{host}/payments/queue/test"\n  version = "~> 1.0"\n  name    = "x"\n}}\n'
         'output "told" {\n  value = module.queue.told\n}\n'

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import gzip
 import hashlib
 import io
 import os
+import subprocess
 import tarfile
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote
@@ -16,11 +19,12 @@ from cyclopts import App, Parameter
 
 from uwu.domains.iac.registry import archive
 from uwu.kernel.domain import Answer, Client
-from uwu.kernel.errors import BadInput
+from uwu.kernel.errors import BadInput, NotFound
 
 PROVIDER = App(name="provider", help="Mirror providers: publish them here, list them, yank a version.")
 MODULE = App(name="module", help="Keep modules: publish versions, read their docs, yank a version.")
 LEFT_OUT = frozenset({".git", ".terraform", "__pycache__", "terraform.tfstate", "terraform.tfstate.backup"})
+GIT_SECONDS = 60
 
 _Client = Annotated[Client, Parameter(parse=False)]
 
@@ -121,8 +125,8 @@ def yank_provider(source: str, version: str, *, reason: str, client: _Client) ->
 
 
 @MODULE.command
-def publish(path: Path, *, source: str, version: str, client: _Client) -> Answer:
-    """Publish a version of a module.
+def publish(path: Path, *, source: str, version: str = "", tags: bool = False, client: _Client) -> Answer:
+    """Publish a version of a module, or every version that its repository has tagged.
 
     Parameters
     ----------
@@ -132,13 +136,61 @@ def publish(path: Path, *, source: str, version: str, client: _Client) -> Answer
         namespace/name/system, such as payments/queue/aws.
     version
         Such as 1.4.0.
+    tags
+        Every tag 1.2.3 or v1.2.3 of the folder's git repository that is not here yet, instead of one version.
     """
     client.get("/iac/modules", search=source, limit=1)  # who may not look is told so before a file is read
     archive.module_source(source)
-    version = archive.version(version.removeprefix("v"))
-    data = _tarred(path) if path.is_dir() else _read(path)
-    made = client.put(f"/iac/modules/v1/{source}/{version}", data, sha256=hashlib.sha256(data).hexdigest())
-    return Answer(made, f"{source} {version} is here: {made['bytes']:,} bytes")
+    if tags == bool(version):
+        raise BadInput(
+            "say which version, or --tags", code="package-version", place="--version", hint="--version 1.4.0"
+        )
+    if not tags:
+        version = archive.version(version.removeprefix("v"))
+        return _sent([(version, _tarred(path) if path.is_dir() else _read(path))], source, client)
+    try:
+        there = {each["version"] for each in client.get(f"/iac/modules/{_path(source)}")["items"]}
+    except NotFound:
+        there = set[str]()
+    return _sent(((found, _at(path, tag)) for found, tag in _tagged(path) if found not in there), source, client)
+
+
+def _sent(given: Iterable[tuple[str, bytes]], source: str, client: Client) -> Answer:
+    made: list[Any] = []
+    for version, data in given:
+        sha256 = hashlib.sha256(data).hexdigest()
+        made.append(client.put(f"/iac/modules/v1/{source}/{version}", data, sha256=sha256))
+    lines = [f"{source} {each['version']} is here: {each['bytes']:,} bytes" for each in made]
+    return Answer(made, "\n".join(lines) or f"Every tagged version of {source} is here already.")
+
+
+def _tagged(folder: Path) -> list[tuple[str, str]]:
+    """(version, tag) of the repository that holds ``folder``, the oldest version first."""
+    found: list[tuple[str, str]] = []
+    for tag in _git(folder, "tag", "--list").decode("utf-8", "replace").split():
+        with contextlib.suppress(BadInput):
+            found.append((archive.version(tag.removeprefix("v")), tag))
+    return sorted(found, key=lambda each: archive.order(each[0]))
+
+
+def _at(folder: Path, tag: str) -> bytes:
+    """The folder as it was at a tag."""
+    inside = _git(folder, "rev-parse", "--show-prefix").decode().strip()
+    plain = _git(folder, "archive", "--format=tar", f"refs/tags/{tag}:{inside}")
+    return gzip.compress(plain, mtime=0)
+
+
+def _git(folder: Path, *arguments: str) -> bytes:
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(folder), *arguments], capture_output=True, check=False, timeout=GIT_SECONDS
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise BadInput(f"git did not answer: {error}", code="package-git", place=str(folder)) from None
+    if done.returncode:
+        told = done.stderr.decode("utf-8", "replace").strip().partition("\n")[0][:200]
+        raise BadInput(f"git refused: {told}", code="package-git", place=str(folder), hint="is it a git repository?")
+    return done.stdout
 
 
 @MODULE.command(name="list")
@@ -257,8 +309,6 @@ def _zipped(folder: Path) -> bytes:
 
 def _tarred(folder: Path) -> bytes:
     """The same bytes for the same files."""
-    import gzip
-
     plain = io.BytesIO()
     with tarfile.open(fileobj=plain, mode="w", format=tarfile.PAX_FORMAT) as packed:
         for path in _files(folder):
