@@ -6,10 +6,12 @@ import base64
 import gzip
 import hashlib
 import io
+import subprocess
 import tarfile
 import zipfile
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,7 +20,7 @@ from tests.acceptance.terraform import service
 from tests.app.front import ask, serving
 from tests.domains.iac.states import ADMIN
 from tests.domains.iac.test_state_wire import Client
-from uwu.domains.iac.registry import archive, docs, store
+from uwu.domains.iac.registry import archive, cli, docs, store
 from uwu.kernel.errors import BadInput, Conflict, NotFound
 from uwu.kernel.identity import ANONYMOUS
 from uwu.kernel.runtime import Kernel
@@ -173,3 +175,23 @@ def test_a_module_that_cannot_be_read_is_refused_with_its_file(sqlite_kernel: Ke
     with pytest.raises(BadInput) as caught:
         store.publish_module(sqlite_kernel, ADMIN, MODULE, "1.0.0", tarred(**{"main.tf": b"variable {{{"}))
     assert caught.value.problem.code == "module-syntax" and caught.value.problem.place == "main.tf"
+
+
+def test_each_tag_that_is_a_version_is_packed_as_the_folder_was(tmp_path: Path) -> None:
+    module = tmp_path / "modules" / "queue"
+    module.mkdir(parents=True)
+
+    def git(*arguments: str) -> None:
+        named = ("-c", "user.name=t", "-c", "user.email=t@example.com", "-c", "init.defaultBranch=main")
+        subprocess.run(["git", *named, *arguments], cwd=tmp_path, check=True, capture_output=True, timeout=60)
+
+    git("init")
+    for tag in ("v1.0.0", "1.10.0", "1.9.0", "latest"):
+        (module / "main.tf").write_text(f"# {tag}\n")
+        git("add", ".")
+        git("commit", "-m", tag)
+        git("tag", tag)
+    assert cli._tagged(module) == [("1.0.0", "v1.0.0"), ("1.9.0", "1.9.0"), ("1.10.0", "1.10.0")]
+    assert archive.module_files(cli._at(module, "v1.0.0"), "x") == {"main.tf": b"# v1.0.0\n"}
+    with pytest.raises(BadInput, match="git refused"):
+        cli._tagged(tmp_path.parent / "nowhere")

@@ -175,8 +175,8 @@ def _tagged(folder: Path) -> list[tuple[str, str]]:
 
 def _at(folder: Path, tag: str) -> bytes:
     """The folder as it was at a tag."""
-    inside = _git(folder, "rev-parse", "--show-prefix").decode().strip()
-    plain = _git(folder, "archive", "--format=tar", f"refs/tags/{tag}:{inside}")
+    top, _, inside = _git(folder, "rev-parse", "--show-toplevel", "--show-prefix").decode().rstrip("\n").partition("\n")
+    plain = _git(Path(top), "archive", "--format=tar", f"refs/tags/{tag}:{inside}")
     return gzip.compress(plain, mtime=0)
 
 
