@@ -287,6 +287,10 @@ class Client(Protocol):
         """The JSON answer of POST ``/api/v1<path>``."""
         ...
 
+    def put(self, path: str, body: bytes, *, sha256: str = "") -> Any:
+        """The JSON answer of PUT ``path``, which lies beside the API; ``sha256`` is the body's, in hex."""
+        ...
+
     def lines(self, path: str) -> Iterator[Any]:
         """The JSON values of the stream GET ``/api/v1<path>``, one a line, as they come."""
         ...

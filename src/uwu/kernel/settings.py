@@ -445,6 +445,9 @@ class IacSettings(Section, frozen=True):
     """Files of earlier keys: what they have encrypted is still read; what is written is encrypted with the key."""
     max_state_mb: Positive = 256
     """A larger state is refused: real ones of 10,000 resources have some 30 MB, and a whole one is held in memory."""
+    max_package_mb: Positive = 512
+    """A larger archive of a provider or a module is refused: the largest providers have some 200 MB, and a whole one is
+    held in memory while it is published."""
     keep_versions: Positive = 200
     """So many versions of a state are kept in any case."""
     keep_days: Positive = 90

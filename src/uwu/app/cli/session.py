@@ -52,6 +52,10 @@ class Session:
     def post(self, path: str, body: Any = None) -> Any:
         return self.client.post(path, body)
 
+    def put(self, path: str, body: bytes, *, sha256: str = "") -> Any:
+        """The JSON answer of PUT ``path``, which lies beside the API; ``sha256`` is the body's, in hex."""
+        return self.client.put(path, body, sha256=sha256)
+
     def lines(self, path: str) -> Iterator[Any]:
         return self.client.lines(path)
 

@@ -43,6 +43,9 @@ DOMAIN = Domain(
     wire={
         "/iac/state/": "uwu.domains.iac.wire_http:app",
         "/iac/tfe/v2/": "uwu.domains.iac.wire_cloud:app",
+        "/iac/providers/": "uwu.domains.iac.registry.wire:providers",
+        "/iac/modules/v1/": "uwu.domains.iac.registry.wire:modules",
+        "/iac/packages/": "uwu.domains.iac.registry.wire:archives",
         "/iac/uploads/": "uwu.domains.iac.wire_uploads:app",
         "/iac/hooks/github": "uwu.domains.iac.wire_github:app",
         "/.well-known/terraform.json": "uwu.domains.iac.wire_cloud:discovery",

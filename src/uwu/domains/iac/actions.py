@@ -16,6 +16,12 @@ LIST, CREATE, FORCE, IMPORT, REKEY, UPLOAD, DISCOVER = (
 )
 ADOPT, OUTPUT = "iac.stack.import", "iac.stack.secrets"
 RUN, CANCEL, HOOK = "iac.run.plan", "iac.run.cancel", "iac.run.hook"
+FETCH, PUBLISH_PROVIDER, PUBLISH_MODULE, PACKAGE_ADDRESS = (
+    "iac.package.fetch",
+    "iac.provider.publish",
+    "iac.module.publish",
+    "iac.package.address",
+)
 
 ACTIONS = (
     Action(READ, "change", "download a state, with the secrets in it"),
@@ -33,6 +39,10 @@ ACTIONS = (
     Action(IMPORT, "admin", "import states from the server's disk and from S3"),
     Action(REKEY, "admin", "wrap the keys of all states anew with the home's current key"),
     Action(UPLOAD, "open", "send a state to an address that was given out for it"),
+    Action(FETCH, "read", "fetch providers and modules"),
+    Action(PUBLISH_PROVIDER, "admin", "publish and yank providers: programs that every run starts"),
+    Action(PUBLISH_MODULE, "run", "publish and yank modules"),
+    Action(PACKAGE_ADDRESS, "open", "fetch an archive from an address that was given out for it"),
     Action(DISCOVER, "open", "ask which of Terraform's services are here"),
 )
 """Who owns the stack may do the group ``change`` to its states; the metadata of states is read as the rest of the world

@@ -13,6 +13,7 @@ from msgspec import Meta
 
 from uwu.domains.iac import state_diff, state_lock, state_store, state_write
 from uwu.domains.iac.actions import UNLOCK, WRITE
+from uwu.domains.iac.registry.api import HANDLERS as REGISTRY
 from uwu.domains.iac.runs.api import HANDLERS as RUNS
 from uwu.domains.iac.stacks.api import HANDLERS as STACKS
 from uwu.domains.iac.state_diff import StateDiff
@@ -150,4 +151,5 @@ HANDLERS: list[Any] = [
     rollback_state,
     *RUNS,
     *STACKS,
+    *REGISTRY,
 ]

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from cyclopts import App, Parameter
 
 from uwu.domains.iac.policy import cli as policy_cli
+from uwu.domains.iac.registry import cli as registry_cli
 from uwu.domains.iac.runs import cli as runs_cli
 from uwu.domains.iac.stacks import cli as stacks_cli
 from uwu.kernel.domain import Answer, Client
@@ -19,6 +20,7 @@ APP.command(STATE)
 runs_cli.add(APP)
 stacks_cli.add(APP)
 policy_cli.add(APP)
+registry_cli.add(APP)
 
 _Client = Annotated[Client, Parameter(parse=False)]
 

@@ -170,3 +170,26 @@ deliveries = Table(
     Index("uq_iac_deliveries_digest", "digest", unique=True),
     Index(None, "at"),
 )
+
+packages = Table(
+    "iac_packages",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("kind", Text, nullable=False, comment="provider or module"),
+    Column("source", Text, nullable=False, comment="host/namespace/type, or namespace/name/system"),
+    Column("version", Text, nullable=False),
+    Column("platform", Text, nullable=False, comment="os_arch; empty for a module"),
+    Column("filename", Text, nullable=False),
+    Column("sha256", Text, nullable=False, comment="of the archive"),
+    Column("h1", Text, nullable=False, comment="of what the archive holds, as Go hashes folders; empty for a module"),
+    Column("bytes", BigInteger, nullable=False),
+    Column("blob", Text, nullable=False),
+    Column("docs", Json, comment="a module's README, inputs and outputs"),
+    Column("created_at", Time, nullable=False),
+    Column("created_by", Text, nullable=False),
+    Column("yanked_at", Time),
+    Column("yanked_by", Text, nullable=False),
+    Column("yanked_why", Text, nullable=False),
+    Index("uq_iac_packages_version", "kind", "source", "version", "platform", unique=True),
+    Index(None, "blob"),
+)

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 PREFIX = "/iac/tfe/v2/"
 DISCOVERY = "/.well-known/terraform.json"
-SERVICES = {"tfe.v2": PREFIX}
+SERVICES = {"tfe.v2": PREFIX, "modules.v1": "/iac/modules/v1/"}
 """Of Terraform's remote service discovery, version 1."""
 MAX_REQUEST_BYTES = 32 * 1_048_576
 """An announced version carries the outputs, in base64."""

@@ -1,0 +1,1 @@
+"""Providers and modules that Terraform fetches from here."""
