@@ -108,7 +108,7 @@ def test_an_alert_is_of_a_change_or_of_what_was_built_wrongly() -> None:
     planted = Posture(kind="key for another", rule="trail.key-for-another", subject="arn:key")
     of_change = _finding(rule="trail.port-opened", path="")
     of_subject = _finding(rule="trail.admin-written", subject="arn:key", cause={"event_id": "e-9", "name": "CreateKey"})
-    expected = _finding(rule="trail.key-for-another", subject="arn:key", cause={"event_id": "e-9", "name": "CreateKey"})
+    expected = {**of_subject, "rule": "trail.key-for-another"}
     strange = _finding(rule="trail.port-opened", subject="arn:other", cause={"event_id": "e-8", "name": "x"})
     verdict = judge([_drift()], [_finding(), of_change, of_subject, expected, strange], [planted])
     assert (verdict.postures_found, verdict.postures_false) == (1, 1)

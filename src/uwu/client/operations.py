@@ -21,8 +21,11 @@ if TYPE_CHECKING:
     import uwu.app.api.rules
     import uwu.app.api.work
     import uwu.app.api.world
+    import uwu.domains.catalog.oncall
     import uwu.domains.iac.api
     import uwu.domains.iac.coverage
+    import uwu.domains.iac.registry.api
+    import uwu.domains.iac.registry.store
     import uwu.domains.iac.runs.api
     import uwu.domains.iac.runs.store
     import uwu.domains.iac.stacks.adopt
@@ -845,6 +848,127 @@ class Operations(ABC):
         """How much of what is observed a state holds: by account, owner and type, the least managed first."""
         return self.call("GET", "/iac/coverage", "uwu.domains.iac.coverage:Coverage")
 
+    def list_modules(
+        self,
+        *,
+        search: str = "",
+        limit: int = 50,
+        after: str = "",
+    ) -> uwu.domains.iac.registry.store.ListedPage:
+        """The modules that are kept here, by name."""
+        return self.call(
+            "GET",
+            "/iac/modules",
+            "uwu.domains.iac.registry.store:ListedPage",
+            query={"search": search or None, "limit": limit, "after": after or None},
+        )
+
+    def each_modules(
+        self,
+        *,
+        search: str = "",
+        limit: int = 50,
+    ) -> Iterator[uwu.domains.iac.registry.store.Listed]:
+        """Every item of ``list_modules``, page by page; ``limit`` is the size of a page."""
+        after = ""
+        while True:
+            page = self.list_modules(search=search, limit=limit, after=after)
+            yield from page.items
+            after = page.after
+            if not after:
+                return
+
+    def get_module(
+        self,
+        namespace: str,
+        name: str,
+        system: str,
+        *,
+        version: str = "",
+    ) -> uwu.domains.iac.registry.api.ModulePage:
+        """A module: its versions, and the docs of ``version``; of the newest where none is named."""
+        return self.call(
+            "GET",
+            f"/iac/modules/{quote(namespace, safe='')}/{quote(name, safe='')}/{quote(system, safe='')}",
+            "uwu.domains.iac.registry.api:ModulePage",
+            query={"version": version or None},
+        )
+
+    def yank_module(
+        self,
+        namespace: str,
+        name: str,
+        system: str,
+        version: str,
+        reason: str,
+    ) -> uwu.domains.iac.registry.api.Packages:
+        """Takes a version of a module out of what is offered."""
+        return self.call(
+            "POST",
+            f"/iac/modules/{quote(namespace, safe='')}/{quote(name, safe='')}/{quote(system, safe='')}/yank",
+            "uwu.domains.iac.registry.api:Packages",
+            body={"version": version, "reason": reason},
+        )
+
+    def list_providers(
+        self,
+        *,
+        search: str = "",
+        limit: int = 50,
+        after: str = "",
+    ) -> uwu.domains.iac.registry.store.ListedPage:
+        """The providers that are kept here, by name."""
+        return self.call(
+            "GET",
+            "/iac/providers",
+            "uwu.domains.iac.registry.store:ListedPage",
+            query={"search": search or None, "limit": limit, "after": after or None},
+        )
+
+    def each_providers(
+        self,
+        *,
+        search: str = "",
+        limit: int = 50,
+    ) -> Iterator[uwu.domains.iac.registry.store.Listed]:
+        """Every item of ``list_providers``, page by page; ``limit`` is the size of a page."""
+        after = ""
+        while True:
+            page = self.list_providers(search=search, limit=limit, after=after)
+            yield from page.items
+            after = page.after
+            if not after:
+                return
+
+    def get_provider(
+        self,
+        host: str,
+        namespace: str,
+        type_: str,
+    ) -> uwu.domains.iac.registry.api.Packages:
+        """The archives of a provider."""
+        return self.call(
+            "GET",
+            f"/iac/providers/{quote(host, safe='')}/{quote(namespace, safe='')}/{quote(type_, safe='')}",
+            "uwu.domains.iac.registry.api:Packages",
+        )
+
+    def yank_provider(
+        self,
+        host: str,
+        namespace: str,
+        type_: str,
+        version: str,
+        reason: str,
+    ) -> uwu.domains.iac.registry.api.Packages:
+        """Takes a version of a provider out of what is offered."""
+        return self.call(
+            "POST",
+            f"/iac/providers/{quote(host, safe='')}/{quote(namespace, safe='')}/{quote(type_, safe='')}/yank",
+            "uwu.domains.iac.registry.api:Packages",
+            body={"version": version, "reason": reason},
+        )
+
     def list_runs(
         self,
         *,
@@ -1398,6 +1522,13 @@ class Operations(ABC):
     ) -> uwu.app.api.notices.Retried:
         """Gives failed deliveries their tries again, at once."""
         return self.call("POST", "/notices/retry", "uwu.app.api.notices:Retried", body={"notice": notice})
+
+    def get_on_call(
+        self,
+        team: str,
+    ) -> uwu.domains.catalog.oncall.Duty:
+        """Who is on call for a team now, until when, and who follows."""
+        return self.call("GET", "/oncall", "uwu.domains.catalog.oncall:Duty", query={"team": team})
 
     def get_ownership(
         self,

@@ -51,6 +51,9 @@ class Api(Client):
     def post(self, path: str, body: Any = None) -> Any:
         raise NotImplementedError(path, body)
 
+    def put(self, path: str, body: bytes, *, sha256: str = "") -> Any:
+        raise NotImplementedError(path)
+
     def lines(self, path: str) -> Iterator[Any]:
         raise NotImplementedError(path)
 

@@ -34,6 +34,9 @@ class Direct(Client):
     def post(self, path: str, body: Any = None) -> Any:
         raise NotImplementedError
 
+    def put(self, path: str, body: bytes, *, sha256: str = "") -> Any:
+        raise NotImplementedError(path)
+
     def lines(self, path: str) -> Iterator[Any]:
         raise NotImplementedError(path)
 

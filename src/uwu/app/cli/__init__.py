@@ -37,6 +37,7 @@ COMMANDS = {
         "ways:exposed": "Say whether the internet reaches a thing, and how.",
         "ways:assumes": "Say who may assume a role.",
         "own:own": "Tell who owns what and why; say it once, in the estate.",
+        "own:oncall": "Say who is on call for a team.",
         "rules:rules": "See what is judged and why; exempt from it until a day.",
         "entropy:entropy": "Measure the distance between declared and observed.",
         "ask:status": "Say what is known, how complete and how fresh it is.",

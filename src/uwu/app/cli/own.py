@@ -75,6 +75,21 @@ def own(
     return Answer(value, f"{edit.diff}\nWritten to {edit.file}. Commit it; uwu sync settles it.")
 
 
+def oncall(team: str, *, client: Here) -> Answer:
+    """Say who is on call for a team, until when, and who follows.
+
+    Parameters
+    ----------
+    team
+        The team: payments, or group:default/payments.
+    """
+    duty = client.get("/oncall", team=team)
+    who = duty["user"] or "nobody yet"
+    why = f"  in place of the rotation: {duty['reason'] or 'an override'}" if duty["override"] else ""
+    text = Text.assemble((who, "bold"), f" until {duty['until']}, then {duty['next']}", (why, "yellow"))
+    return Answer(duty, look.render(text))
+
+
 def _of_the_rule(evidence: dict[str, Any]) -> bool:
     return evidence["kind"] == "estate" and evidence["source"].startswith("ownershiprule:")
 

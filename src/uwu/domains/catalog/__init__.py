@@ -19,6 +19,7 @@ DOMAIN = Domain(
     evidence="uwu.domains.catalog.ownership:evidence",
     tables="uwu.domains.catalog.tables",
     actions=ACTIONS,
+    routes="uwu.domains.catalog.api:HANDLERS",
     wire={"/scim/v2/": "uwu.domains.catalog.scim.wire:app"},
     wire_routes="uwu.domains.catalog.backstage.routes:ROUTES",
     commands="uwu.domains.catalog.cli:APP",

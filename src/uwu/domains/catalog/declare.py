@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from uwu.domains.catalog import oncall
 from uwu.domains.catalog.ownership_rules import OWNERSHIP_RULE
 from uwu.kernel.domain import EntityKind
 
@@ -101,12 +102,21 @@ RESOURCE = EntityKind(
 GROUP = EntityKind(
     kind="Group",
     api_versions=BACKSTAGE,
-    schema=_spec(("type", "children"), type=_TEXT, profile=_PROFILE, parent=_TEXT, children=_TEXTS, members=_TEXTS),
+    schema=_spec(
+        ("type", "children"),
+        type=_TEXT,
+        profile=_PROFILE,
+        parent=_TEXT,
+        children=_TEXTS,
+        members=_TEXTS,
+        onCall=oncall.SCHEMA,
+    ),
     references={
         "parent": ("group", "childOf", "parentOf"),
         "children": ("group", "parentOf", "childOf"),
         "members": ("user", "hasMember", "memberOf"),
     },
+    check="uwu.domains.catalog.oncall:violations",
 )
 
 USER = EntityKind(

@@ -43,6 +43,9 @@ class Direct(Client):
     def post(self, path: str, body: Any = None) -> Any:
         return self._told(self.http.post(f"/api/v1{path}", json=body))
 
+    def put(self, path: str, body: bytes, *, sha256: str = "") -> Any:
+        raise NotImplementedError(path)
+
     def lines(self, path: str) -> Iterator[Any]:
         raise NotImplementedError(path)
 

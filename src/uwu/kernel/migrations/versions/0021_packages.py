@@ -5,8 +5,8 @@ from alembic import op
 
 from uwu.kernel.db import Json, Time
 
-revision = "0017"
-down_revision = "0014"
+revision = "0021"
+down_revision = "0020"
 
 
 def upgrade() -> None:
