@@ -400,8 +400,8 @@ def test_an_object_lands_and_the_finding_opens(
     ingest(kernel, [str(deliver(cloudtrail(account, "AuthorizeSecurityGroupIngress", {"groupId": id})))], holder="t")
     assert queue(kernel).keys() == {urn}
     with kernel.db.read() as connection:
-        jobs = connection.execute(sa.select(tables.jobs.c.name, tables.jobs.c.requested_by)).all()
-    assert jobs == [(refresh.JOB, "trail")]
+        jobs = set(connection.execute(sa.select(tables.jobs.c.name, tables.jobs.c.requested_by)).all())
+    assert jobs == {(refresh.JOB, "trail"), ("trail.detect", "trail")}
     assert findings(kernel, urn) == []
     due_now(kernel)
     assert refresh.judge(kernel, refresh.refresh_touched(kernel)["subjects"])["opened"] == 1

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from uwu.domains.catalog import oncall
-from uwu.domains.catalog.ownership_rules import OWNERSHIP_RULE
 from uwu.kernel.domain import EntityKind
 
 BACKSTAGE = ("backstage.io/v1alpha1", "backstage.io/v1beta1")
@@ -99,6 +97,29 @@ RESOURCE = EntityKind(
     references={**OWNER, **SYSTEM, **DEPENDS},
 )
 
+_TIME: dict[str, Any] = {**_TEXT, "description": "a time in ISO 8601 with its zone: 2026-01-05T09:00:00Z"}
+
+ON_CALL: dict[str, Any] = {
+    "type": "object",
+    "required": ["rotation", "start"],
+    "additionalProperties": False,
+    "properties": {
+        "rotation": {"type": "array", "minItems": 1, "items": _TEXT},
+        "start": _TIME,
+        "days": {"type": "integer", "minimum": 1, "maximum": 366},
+        "overrides": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["user", "from", "until"],
+                "additionalProperties": False,
+                "properties": {"user": _TEXT, "from": _TIME, "until": _TIME, "reason": _TEXT},
+            },
+        },
+    },
+}
+"""``spec.onCall`` of a Group. The first of ``rotation`` has it from ``start`` on, each for ``days`` (7)."""
+
 GROUP = EntityKind(
     kind="Group",
     api_versions=BACKSTAGE,
@@ -109,7 +130,7 @@ GROUP = EntityKind(
         parent=_TEXT,
         children=_TEXTS,
         members=_TEXTS,
-        onCall=oncall.SCHEMA,
+        onCall=ON_CALL,
     ),
     references={
         "parent": ("group", "childOf", "parentOf"),
@@ -164,6 +185,36 @@ def _lenient(kind: str) -> EntityKind:
         references={**OWNER, **SYSTEM, **DEPENDS},
     )
 
+
+_PATTERN: dict[str, Any] = {"anyOf": [_TEXT, {"type": "array", "minItems": 1, "uniqueItems": True, "items": _TEXT}]}
+
+OWNERSHIP_RULE = EntityKind(
+    kind="OwnershipRule",
+    api_versions=("uwu.dev/v1alpha1",),
+    schema={
+        "type": "object",
+        "required": ["owner", "match"],
+        "properties": {
+            "owner": _TEXT,
+            "reason": _TEXT,
+            "match": {
+                "type": "object",
+                "additionalProperties": False,
+                "properties": {
+                    **dict.fromkeys(("arn", "name", "stack", "state", "type", "account", "region"), _PATTERN),
+                    "tags": {"type": "object", "additionalProperties": _PATTERN},
+                },
+            },
+            "settles": {
+                "type": "array",
+                "items": _TEXT,
+                "description": "evidence that was overruled, as `uwu own` writes it: tag group:default/payments",
+            },
+        },
+    },
+    references={"owner": ("group", "ownedBy", "ownerOf")},
+    check="uwu.domains.catalog.ownership_rules:check",
+)
 
 KINDS: tuple[EntityKind, ...] = (
     COMPONENT,

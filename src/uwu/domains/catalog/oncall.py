@@ -13,29 +13,6 @@ from uwu.kernel.errors import BadInput
 from uwu.kernel.model import Entity
 from uwu.kernel.schema import Violation
 
-_TEXT: dict[str, Any] = {"type": "string", "minLength": 1}
-_TIME: dict[str, Any] = {**_TEXT, "description": "a time in ISO 8601 with its zone: 2026-01-05T09:00:00Z"}
-
-SCHEMA: dict[str, Any] = {
-    "type": "object",
-    "required": ["rotation", "start"],
-    "additionalProperties": False,
-    "properties": {
-        "rotation": {"type": "array", "minItems": 1, "items": _TEXT},
-        "start": _TIME,
-        "days": {"type": "integer", "minimum": 1, "maximum": 366},
-        "overrides": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "required": ["user", "from", "until"],
-                "additionalProperties": False,
-                "properties": {"user": _TEXT, "from": _TIME, "until": _TIME, "reason": _TEXT},
-            },
-        },
-    },
-}
-"""``spec.onCall`` of a Group. The first of ``rotation`` has it from ``start`` on, each for ``days`` (7)."""
 WEEK = 7
 
 

@@ -11,8 +11,8 @@ from typing import Any
 import msgspec
 
 from uwu.domains.catalog import authoring
+from uwu.domains.catalog.declare import OWNERSHIP_RULE
 from uwu.domains.catalog.ownership import Owners
-from uwu.domains.catalog.ownership_rules import OWNERSHIP_RULE
 from uwu.kernel import codec, schema, urns
 from uwu.kernel.errors import BadInput, NotFound
 from uwu.kernel.estate.load import Estate

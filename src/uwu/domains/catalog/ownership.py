@@ -10,6 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from uwu.domains.catalog import codeowners, ownership_rules
+from uwu.domains.catalog.declare import OWNERSHIP_RULE
 from uwu.kernel import declared, estate, tables, urns
 from uwu.kernel.errors import BadInput
 from uwu.kernel.model import Entity, Evidence
@@ -96,7 +97,7 @@ def evidence(kernel: Kernel, connection: sa.Connection) -> Iterator[Evidence]:
     rows = connection.execute(sa.select(r.c.urn, r.c.name, r.c.tags, r.c.type, r.c.account, r.c.region)).all()
     yield from _declared(entities, owners, rows)
     orphans = declared.orphans(connection)  # a rule that somebody took away no longer says anything
-    rules = [each for each in entities if each.kind == ownership_rules.OWNERSHIP_RULE.kind and each.ref not in orphans]
+    rules = [each for each in entities if each.kind == OWNERSHIP_RULE.kind and each.ref not in orphans]
     yield from ownership_rules.evidence(connection, rules, {each.ref: owners.of(each) for each in rules}, rows)
     stacks = [entity for entity in entities if entity.kind == "Stack"]
     yield from codeowners.evidence(connection, stacks, owners.on_github)

@@ -16,43 +16,11 @@ import msgspec
 import sqlalchemy as sa
 
 from uwu.kernel import graph, tables, urns
-from uwu.kernel.domain import EntityKind
 from uwu.kernel.model import Entity, Evidence
 from uwu.kernel.schema import Violation
 
-_TEXT: dict[str, Any] = {"type": "string", "minLength": 1}
-_PATTERN: dict[str, Any] = {"anyOf": [_TEXT, {"type": "array", "minItems": 1, "uniqueItems": True, "items": _TEXT}]}
 _PLACES = ("type", "account", "region")
-_NAMES = ("arn", "name", "stack", "state")
 STACK_TAG = "aws:cloudformation:stack-name"
-
-OWNERSHIP_RULE = EntityKind(
-    kind="OwnershipRule",
-    api_versions=("uwu.dev/v1alpha1",),
-    schema={
-        "type": "object",
-        "required": ["owner", "match"],
-        "properties": {
-            "owner": _TEXT,
-            "reason": _TEXT,
-            "match": {
-                "type": "object",
-                "additionalProperties": False,
-                "properties": {
-                    **dict.fromkeys((*_NAMES, *_PLACES), _PATTERN),
-                    "tags": {"type": "object", "additionalProperties": _PATTERN},
-                },
-            },
-            "settles": {
-                "type": "array",
-                "items": _TEXT,
-                "description": "evidence that was overruled, as `uwu own` writes it: tag group:default/payments",
-            },
-        },
-    },
-    references={"owner": ("group", "ownedBy", "ownerOf")},
-    check="uwu.domains.catalog.ownership_rules:check",
-)
 
 
 def check(spec: Mapping[str, Any]) -> Iterable[Violation]:
