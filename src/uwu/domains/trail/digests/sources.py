@@ -18,7 +18,7 @@ from uwu.kernel import codec
 from uwu.kernel.errors import Denied, Unavailable
 from uwu.kernel.runtime import Kernel
 
-FOLDER = "CloudTrail-Digest"
+FOLDER, LOGS = "CloudTrail-Digest", "CloudTrail"
 _DEPTH = 5
 """Levels between a source's prefix and the digests: prefix, AWSLogs, organization, account."""
 _PART = 1 << 20
@@ -102,14 +102,18 @@ class CloudTrailKeys:
             ) from None
 
 
-def roots(kernel: Kernel, source: str) -> list[str]:
-    """The prefixes ``.../CloudTrail-Digest/region/`` of ``s3://bucket/prefix``. Raises as ``sources.discover``."""
+def roots(kernel: Kernel, source: str, *, digests: bool = True) -> list[str]:
+    """The prefixes ``.../CloudTrail-Digest/region/`` of ``s3://bucket/prefix``, or those of its log files.
+
+    Raises as ``sources.discover``.
+    """
+    wanted, other = (FOLDER, LOGS) if digests else (LOGS, FOLDER)
     bucket, prefix = sources.split(source)
     parts = [part for part in prefix.split("/") if part]
-    for name in ("CloudTrail", FOLDER):
+    for name in (LOGS, FOLDER):
         if name in parts:
             at = parts.index(name)
-            above = "/".join([*parts[:at], FOLDER]) + "/"
+            above = "/".join([*parts[:at], wanted]) + "/"
             if len(parts) > at + 1:
                 return [f"{above}{parts[at + 1]}/"]
             return sources.children(kernel, bucket, above)
@@ -120,9 +124,9 @@ def roots(kernel: Kernel, source: str) -> list[str]:
         for each in level:
             for child in sources.children(kernel, bucket, each):
                 name = child.rsplit("/", 2)[-2]
-                if name == FOLDER:
+                if name == wanted:
                     found += sources.children(kernel, bucket, child)
-                elif name != "CloudTrail" and not name.startswith("CloudTrail-"):
+                elif name != other and not name.startswith("CloudTrail-"):
                     deeper.append(child)
         level = deeper
     return sorted(found)
