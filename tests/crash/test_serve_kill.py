@@ -158,7 +158,8 @@ def change(small: Small) -> None:
 
     s3 = client("s3")
     bucket, _, prefix = small.organisation.trail.removeprefix("s3://").partition("/")
-    key = s3.list_objects_v2(Bucket=bucket, Prefix=prefix)["Contents"][0]["Key"]
+    found = (held["Key"] for held in s3.list_objects_v2(Bucket=bucket, Prefix=prefix)["Contents"])
+    key = next(key for key in found if "/CloudTrail/" in key)
     records = json.loads(gzip.decompress(s3.get_object(Bucket=bucket, Key=key)["Body"].read()))["Records"]
     more = [{**record, "eventID": f"{n:08x}-{record['eventID'][9:]}"} for n, record in enumerate(records)]
     body = gzip.compress(json.dumps({"Records": records + more}).encode())

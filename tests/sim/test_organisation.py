@@ -60,6 +60,8 @@ def every_record(organisation: Organisation) -> Iterator[tuple[str, dict[str, An
     s3 = _client(organisation, "s3")
     for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
         for held in page.get("Contents", ()):
+            if "/CloudTrail-Digest/" in held["Key"]:
+                continue
             body = s3.get_object(Bucket=bucket, Key=held["Key"])["Body"].read()
             for record in json.loads(gzip.decompress(body))["Records"]:
                 yield held["Key"], record

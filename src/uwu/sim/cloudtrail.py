@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import random
 import uuid
 from collections import defaultdict
@@ -19,6 +20,7 @@ from botocore.config import Config
 from botocore.credentials import Credentials, ReadOnlyCredentials
 
 from uwu.sim import forms
+from uwu.sim.digests import Log
 from uwu.sim.server import control
 
 GLOBAL_SERVICES = frozenset({"iam", "sts", "route53", "organizations", "cloudfront"})
@@ -112,6 +114,8 @@ class Recorder:
         self._clients: dict[tuple[str, str], Any] = {}
         self.records: list[tuple[str, dict[str, Any]]] = []
         """(account whose trail holds it, record)."""
+        self.delivered: list[Log] = []
+        """The log files, as digests tell of them."""
 
     def client(self, identity: Identity, service: str, region: str) -> Any:
         """A boto3 client that signs as ``identity`` and whose calls are recorded."""
@@ -286,6 +290,10 @@ class Recorder:
             unique = "".join(self._random.choices(letters, k=16))
             name = f"{account}_CloudTrail_{region}_{delivered:%Y%m%dT%H%MZ}_{unique}.json.gz"
             key = f"AWSLogs/{organization}/{account}/CloudTrail/{region}/{delivered:%Y/%m/%d}/{name}"
-            put(key, gzip.compress(msgspec.json.encode({"Records": records}), compresslevel=5, mtime=0))
+            text = msgspec.json.encode({"Records": records})
+            put(key, gzip.compress(text, compresslevel=5, mtime=0))
+            times = [datetime.fromisoformat(record["eventTime"]) for record in records]
+            sha256 = hashlib.sha256(text).hexdigest()
+            self.delivered.append(Log(account, region, delivered, key, sha256, min(times), max(times)))
             count += len(records)
         return count

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from uwu.kernel import urns
-from uwu.sim import estate, postures
+from uwu.sim import digests, estate, postures
 from uwu.sim.cloudtrail import Clock, Recorder
 from uwu.sim.company import HOME_REGION, OUS, Account, Company, Service, found
 from uwu.sim.deploy import Pipeline, allow
@@ -27,6 +27,8 @@ Progress = Callable[[str, int, int], None]
 
 OBSERVER = "uwu-observer"
 APPLIER = "uwu-applier"
+DIGEST_HOURS = 12
+"""For how long the trail has had its log files validated."""
 """The role that applies plans; the observer's only reads."""
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing"}
 """What moto takes for the management account's."""
@@ -116,6 +118,7 @@ class _Builder:
         self.identities.forget()
         hands.work(self.now)
         events = self.recorder.deliver(organization, self._put_trail)
+        self._digests(organization)
         return Organisation(
             ledger=hands.ledger,
             postures=[*self.postures, *postures.of_changes(hands.ledger)],
@@ -356,8 +359,20 @@ class _Builder:
         estate.write(self.estate, self.company, stacks=declared, trail=trail)
         return trail, sum(stack.count for stack in self.stacks)
 
-    def _put_trail(self, key: str, body: bytes) -> None:
-        self._plain("s3").put_object(Bucket=self.trail_bucket, Key=key, Body=body)
+    def _put_trail(self, key: str, body: bytes, metadata: dict[str, str] | None = None) -> None:
+        self._plain("s3").put_object(Bucket=self.trail_bucket, Key=key, Body=body, Metadata=metadata or {})
+
+    def _digests(self, organization: str) -> None:
+        """The trail's digests of the last hours: log files from before are delivered, and not proven."""
+        signer = digests.Signer()
+        signer.publish(self.url, self.now - timedelta(days=7), self.now + timedelta(days=365))
+        prefix = f"AWSLogs/{organization}/"
+        trail = digests.Trail(name="organization", home=HOME_REGION, bucket=self.trail_bucket, prefix=prefix)
+        until = self.now.replace(minute=0, second=0)
+        since = until - timedelta(hours=DIGEST_HOURS)
+        logs = [log for log in self.recorder.delivered if since <= log.delivered < until]
+        for account, region, hours in digests.hours_of(logs, until):
+            digests.write(signer, trail, account, region, hours, self._put_trail)
 
 
 def write_home(home: Path, organisation: Organisation) -> None:

@@ -75,6 +75,17 @@ def teach(service):
                      for resource in acls.associated_resources]
             return 200, {}, json.dumps({"ResourceArns": found})
         response.list_resources_for_web_acl = list_resources_for_web_acl
+    if service == "cloudtrail":
+        response = importlib.import_module("moto.cloudtrail.responses").CloudTrailResponse
+        published = []
+        def list_public_keys(self):
+            told = json.loads(self.body or "{}")
+            if self.headers.get("X-Uwu-Publish"):
+                published.append(told)
+            since, until = told.get("StartTime", 0), told.get("EndTime", 1e12)
+            found = [key for key in published if key["ValidityStartTime"] <= until and key["ValidityEndTime"] >= since]
+            return 200, {}, json.dumps({"PublicKeyList": found})
+        response.list_public_keys = list_public_keys
     if service == "ec2":
         response = importlib.import_module("moto.ec2.responses").EC2Response
         result = importlib.import_module("moto.core.responses").ActionResult

@@ -75,6 +75,14 @@ UPKEEP = Schedule(
     daily="03:40",
 )
 
+VERIFY = Schedule(
+    "trail.verify",
+    "trail.verify",
+    "verify the digests that came since: CloudTrail writes one an hour",
+    every_minutes=60,
+    when="uwu.domains.trail.digests.verify:buckets",
+)
+
 DOMAIN = Domain(
     name="trail",
     title="CloudTrail",
@@ -96,7 +104,8 @@ DOMAIN = Domain(
     ),
     jobs="uwu.domains.trail.work:JOBS",
     sync=((Phase.EVENTS, "trail.ingest"), (Phase.EVENTS, "trail.detect")),
-    schedules=(POLL, RECEIVE, UPKEEP, DETECT),
+    schedules=(POLL, RECEIVE, UPKEEP, DETECT, VERIFY),
+    rules="uwu.domains.trail.digests.rules:RULES",
     more_rules="uwu.domains.trail.detect.alerts:rules",
     sweep="uwu.domains.trail.detect.alerts:sweep",
     evidence="uwu.domains.trail.creators:evidence",

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 from uwu.domains.trail import changes, store
+from uwu.domains.trail.digests import ledger
 from uwu.kernel import codec
 from uwu.kernel.domain import SourceHealth
 from uwu.kernel.query import Source
@@ -25,5 +26,6 @@ def health(kernel: Kernel) -> Sequence[SourceHealth]:
 
 
 def query_tables(_kernel: Kernel) -> Mapping[str, Source]:
-    """``events`` and ``event_resources``."""
-    return {spec.name: Source.lake(spec) for spec in (store.EVENTS, store.EVENT_RESOURCES)}
+    """``events``, ``event_resources`` and ``trail_hours``."""
+    lake = {spec.name: Source.lake(spec) for spec in (store.EVENTS, store.EVENT_RESOURCES)}
+    return {**lake, "trail_hours": ledger.SOURCE}

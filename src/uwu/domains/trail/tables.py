@@ -5,7 +5,7 @@ The events themselves lie in the lake.
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Float, Index, Integer, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, Table, Text
 
 from uwu.kernel.db import Json, Time, metadata
 
@@ -159,4 +159,37 @@ backfills = Table(
     Column("problem", Text, nullable=False),
     Column("started_at", Time, nullable=False),
     Column("updated_at", Time, nullable=False),
+)
+
+hours = Table(
+    "trail_hours",
+    metadata,
+    Column("account", Text, primary_key=True),
+    Column("region", Text, primary_key=True),
+    Column("hour", Time, primary_key=True, comment="its start, UTC: of deliveries"),
+    Column("state", Text, nullable=False, comment="proven, delivered or missing"),
+    Column("why", Text, nullable=False, comment="what is wrong; empty for a proven hour"),
+    Column("objects", Integer, nullable=False, comment="log files that lie there"),
+    Column("proven", Integer, nullable=False, comment="of them as a digest tells them"),
+    Column("checked_at", Time, nullable=False),
+    Index(None, "hour"),
+)
+
+faults = Table(
+    "trail_faults",
+    metadata,
+    Column("bucket", Text, primary_key=True),
+    Column("key", Text, primary_key=True, comment="the digest or the log file"),
+    Column("code", Text, primary_key=True),
+    Column("account", Text, nullable=False),
+    Column("region", Text, nullable=False),
+    Column("message", Text, nullable=False),
+    Column("since", Time, nullable=False, comment="the time that it leaves unproven"),
+    Column("until", Time, nullable=False),
+    Column("inferred", Boolean, nullable=False, comment="the key follows from the hours; nothing tells it"),
+    Column("tampering", Boolean, nullable=False, comment="somebody must have changed something"),
+    Column("first_at", Time, nullable=False, comment="when it was found first"),
+    Column("seen_at", Time, nullable=False, comment="when it was found last"),
+    Index("ix_trail_faults_place", "account", "region", "until"),
+    Index(None, "until"),
 )
