@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import botocore.session
-import pytest
 
+from tests.conftest import missing
 from uwu.kernel import codec
 from uwu.sim import digests
 from uwu.sim.digests import Log, Signer, Trail
@@ -93,11 +93,14 @@ class Chained:
 
 
 def aws_cli() -> str:
-    """The program ``aws``, beside the interpreter or where ``UWU_AWS_CLI`` tells; without it the test is left out."""
+    """The program ``aws``, beside the interpreter or where ``UWU_AWS_CLI`` tells.
+
+    Without it the test is left out; in CI it fails.
+    """
     beside = Path(sys.executable).with_name("aws")
     found = os.environ.get("UWU_AWS_CLI") or (str(beside) if beside.exists() else shutil.which("aws"))
     if not found:
-        pytest.skip("the AWS CLI is not installed (pip install awscli)")
+        missing("the AWS CLI", "pip install awscli")
     return found
 
 
