@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     import uwu.domains.trail.detect.alerts
     import uwu.domains.trail.detect.api
     import uwu.domains.trail.detect.service
+    import uwu.domains.trail.digests.ledger
     import uwu.domains.trail.events
     import uwu.domains.trail.original
     import uwu.domains.trail.privilege.service
@@ -2157,6 +2158,29 @@ class Operations(ABC):
             query={"subject": subject, "since": since or None, "until": until or None, "limit": limit},
         )
 
+    def get_trail_completeness(
+        self,
+        *,
+        account: str = "",
+        region: str = "",
+        since: str = "",
+        until: str = "",
+    ) -> list[uwu.domains.trail.digests.ledger.Strip]:
+        """Each hour of every account and region: proven, delivered but unproven, or missing; the last seven days without
+        ``since``. It takes sight of everything.
+        """
+        return self.call(
+            "GET",
+            "/trail/completeness",
+            "list[uwu.domains.trail.digests.ledger:Strip]",
+            query={
+                "account": account or None,
+                "region": region or None,
+                "since": since or None,
+                "until": until or None,
+            },
+        )
+
     def count_trail_days(
         self,
         *,
@@ -2187,6 +2211,48 @@ class Operations(ABC):
     ) -> list[uwu.domains.trail.standing.Dead]:
         """Objects that could not be taken, and messages that name none; the latest first. It takes sight of everything."""
         return self.call("GET", "/trail/dead", "list[uwu.domains.trail.standing:Dead]", query={"limit": limit})
+
+    def list_trail_faults(
+        self,
+        *,
+        account: str = "",
+        region: str = "",
+        tampering: bool = False,
+        limit: int = 100,
+        after: str = "",
+    ) -> uwu.domains.trail.digests.ledger.Faults:
+        """Digests and log files that are absent or altered, the latest hours first; a page at a time. It takes sight of
+        everything.
+        """
+        return self.call(
+            "GET",
+            "/trail/faults",
+            "uwu.domains.trail.digests.ledger:Faults",
+            query={
+                "account": account or None,
+                "region": region or None,
+                "tampering": tampering or None,
+                "limit": limit,
+                "after": after or None,
+            },
+        )
+
+    def each_trail_faults(
+        self,
+        *,
+        account: str = "",
+        region: str = "",
+        tampering: bool = False,
+        limit: int = 100,
+    ) -> Iterator[uwu.domains.trail.digests.ledger.KnownFault]:
+        """Every item of ``list_trail_faults``, page by page; ``limit`` is the size of a page."""
+        after = ""
+        while True:
+            page = self.list_trail_faults(account=account, region=region, tampering=tampering, limit=limit, after=after)
+            yield from page.items
+            after = page.after
+            if not after:
+                return
 
     def get_least_privilege(
         self,
