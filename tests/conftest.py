@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
@@ -23,7 +23,7 @@ ROOT = Path(__file__).parent.parent
 CI = bool(os.environ.get("CI"))
 
 
-def missing(what: str, hint: str) -> None:
+def missing(what: str, hint: str) -> NoReturn:
     """A real part is missing: a failure in CI, a skip with its reason elsewhere."""
     message = f"{what} is missing: {hint}"
     pytest.fail(message) if CI else pytest.skip(message)
