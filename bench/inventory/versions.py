@@ -155,7 +155,7 @@ def _settle(db: Database) -> None:
             connection.execute(sa.text("checkpoint"))
     else:
         with closing(sqlite3.connect(str(db.url.database), isolation_level=None)) as connection:
-            connection.execute("pragma wal_checkpoint(truncate)")
+            connection.execute("pragma wal_checkpoint(restart)")
 
 
 def _worker(url: str, size: int, process: int, look: int, hashed: bool, ready: Any, go: Any, told: Any) -> None:

@@ -105,7 +105,7 @@ def canonical(urn: str) -> str:
         return own("autoscaling", "group", name, account=parts.account, region=parts.region)
     elif parts.service == "s3" and not parts.account and "/" in resource:
         resource = resource.split("/", 1)[0]
-    return str(msgspec.structs.replace(parts, resource=resource))
+    return urn if resource == parts.resource else str(msgspec.structs.replace(parts, resource=resource))
 
 
 def account_of(urn: str) -> str:

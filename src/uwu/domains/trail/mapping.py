@@ -17,7 +17,7 @@ import gzip
 import re
 import sys
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +67,7 @@ class ActionMap(msgspec.Struct, frozen=True):
         return action in self.actions.get(source, {})
 
 
+@lru_cache(20_000)
 def norm(text: str) -> str:
     """Letters and digits in lower case: the same API is spelled ``arn``, ``aRN`` and ``ARN`` in records."""
     return re.sub(r"[^a-z0-9]", "", text.lower())
@@ -83,7 +84,7 @@ def load() -> ActionMap:
 
 def noun_of(template: str, type: str) -> str:
     """The noun of an ARN's resource part: the literal text before its first placeholder or separator."""
-    literal = re.split(r"[/:]|\$\{", template, maxsplit=1)[0]
+    literal = template.partition("/")[0].partition(":")[0].partition("${")[0]
     return norm(literal) or norm(type)
 
 

@@ -108,11 +108,6 @@ def is_write(record: Mapping[str, Any]) -> bool:
     return not _READS.match(str(record.get("eventName") or ""))
 
 
-@lru_cache(maxsize=20_000)
-def _key(key: str) -> str:
-    return mapping.norm(key)
-
-
 class _Action(NamedTuple):
     """What is known of an action before any record of it is read."""
 
@@ -327,7 +322,7 @@ class _Walk:
         for raw, inner in value.items():
             if inner is None or inner is True or inner is False:
                 continue
-            key = _key(raw)
+            key = mapping.norm(raw)
             if key in overlay.SKIP:
                 continue
             self.value(key, inner, origin, depth)
@@ -489,7 +484,7 @@ def _flat(value: Any, depth: int) -> dict[str, Any]:
         deeper: list[tuple[str, dict[str, Any]]] = []
         for outer, each in level:
             for raw, inner in each.items():
-                key = _key(raw)
+                key = mapping.norm(raw)
                 flat.setdefault(key, inner)
                 if outer:
                     flat.setdefault(outer + key, inner)

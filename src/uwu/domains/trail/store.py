@@ -14,6 +14,7 @@ from uwu.domains.trail.names import Aliases
 from uwu.domains.trail.parse import Reject
 from uwu.kernel import codec
 from uwu.kernel import tables as kernel_tables
+from uwu.kernel.bulk import Bulk
 from uwu.kernel.db import ROWS_PER_WRITE, Database, upsert
 from uwu.kernel.errors import Problem
 from uwu.kernel.lake import Column, TableSpec
@@ -159,16 +160,27 @@ def _sessions(connection: sa.Connection, column: sa.Column[Any], values: Iterabl
 def save_sessions(db: Database, sessions: Sequence[Session], at: datetime) -> None:
     """Keeps ``sessions``; the same event again changes nothing."""
     rows = [
-        {
-            **{name: getattr(s, name) for name in Session.__struct_fields__},
-            "role_session": s.role_session,
-            "seen_at": at,
-        }
-        for s in sessions
+        (*(getattr(s, name) for name in Session.__struct_fields__), s.role_session, at)
+        for s in sorted(sessions, key=lambda s: s.event_id)
     ]
     for i in range(0, len(rows), ROWS_PER_WRITE):
         with db.write() as connection:
-            upsert(connection, tables.sessions, rows[i : i + ROWS_PER_WRITE], update=())
+            _SESSIONS.run(connection, rows[i : i + ROWS_PER_WRITE])
+
+
+_SESSION_COLUMNS = dict.fromkeys(Session.__struct_fields__, "text") | {
+    "at": "time",
+    "caller": "json",
+    "role_session": "text",
+    "seen_at": "time",
+}
+_NAMES = ", ".join(_SESSION_COLUMNS)
+_SESSIONS = Bulk(
+    _SESSION_COLUMNS,
+    f"insert into trail_sessions ({_NAMES}) values ({', '.join(f':{name}:' for name in _SESSION_COLUMNS)}) "  # noqa: S608
+    "on conflict (event_id) do nothing",
+    f"insert into trail_sessions ({_NAMES}) select {_NAMES} from given on conflict (event_id) do nothing",  # noqa: S608
+)
 
 
 def forget_sessions(db: Database, at: datetime) -> None:
