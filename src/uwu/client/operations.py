@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     import uwu.app.api.work
     import uwu.app.api.world
     import uwu.domains.catalog.oncall
+    import uwu.domains.catalog.scorecards.api
+    import uwu.domains.catalog.scorecards.model
+    import uwu.domains.catalog.scorecards.store
     import uwu.domains.iac.api
     import uwu.domains.iac.coverage
     import uwu.domains.iac.registry.api
@@ -41,6 +44,7 @@ if TYPE_CHECKING:
     import uwu.domains.trail.detect.alerts
     import uwu.domains.trail.detect.api
     import uwu.domains.trail.detect.service
+    import uwu.domains.trail.digests.ledger
     import uwu.domains.trail.events
     import uwu.domains.trail.original
     import uwu.domains.trail.privilege.service
@@ -811,6 +815,20 @@ class Operations(ABC):
     ) -> uwu.kernel.model.Finding:
         """One finding."""
         return self.call("GET", f"/findings/{quote(id, safe='')}", "uwu.kernel.model:Finding")
+
+    def get_graded(
+        self,
+        entity: str,
+        *,
+        card: str = "",
+    ) -> list[uwu.domains.catalog.scorecards.model.Graded]:
+        """How one entity stands on each scorecard: every verdict in words, since when, and the proofs behind it."""
+        return self.call(
+            "GET",
+            "/graded",
+            "list[uwu.domains.catalog.scorecards.model:Graded]",
+            query={"entity": entity, "card": card or None},
+        )
 
     def get_history(
         self,
@@ -1979,6 +1997,123 @@ class Operations(ABC):
         """What the workers ask for by themselves: when it ran last and when it runs next."""
         return self.call("GET", "/schedules", "list[uwu.kernel.schedules:Standing]")
 
+    def list_scorecards(
+        self,
+    ) -> uwu.domains.catalog.scorecards.api.Scorecards:
+        """The scorecards, and every check with why it is asked and what mends it."""
+        return self.call("GET", "/scorecards", "uwu.domains.catalog.scorecards.api:Scorecards")
+
+    def exempt_from_check(
+        self,
+        entity: str,
+        check: str,
+        until: str,
+        reason: str,
+    ) -> uwu.kernel.exemptions.Exemption:
+        """Exempts an entity from a check until a day; it is judged anew at once.
+
+        ``POST /exemptions/{id}/end`` ends it before its time.
+        """
+        return self.call(
+            "POST",
+            "/scorecards/exempt",
+            "uwu.kernel.exemptions:Exemption",
+            body={"entity": entity, "check": check, "until": until, "reason": reason},
+        )
+
+    def get_scorecard(
+        self,
+        card: str,
+    ) -> uwu.domains.catalog.scorecards.api.Scorecard:
+        """One scorecard: its levels and checks, and how each owner's entities stand."""
+        return self.call("GET", f"/scorecards/{quote(card, safe='')}", "uwu.domains.catalog.scorecards.api:Scorecard")
+
+    def list_grades(
+        self,
+        card: str,
+        *,
+        owner: str = "",
+        level: str | None = None,
+        check: str = "",
+        status: str = "",
+        sort: Literal["score", "-score", "entity"] = "score",
+        limit: int = 100,
+        after: str = "",
+    ) -> uwu.domains.catalog.scorecards.store.Grades:
+        """How entities stand on a scorecard, the worst first; those of which nothing is known are the last.
+
+        ``check`` picks those that fail it, or those of which it says ``status`` (passed, failed, unknown, exempt). An empty
+        ``level`` is of those that reach none; ``owner`` ``-`` of those that name nobody.
+        """
+        return self.call(
+            "GET",
+            f"/scorecards/{quote(card, safe='')}/grades",
+            "uwu.domains.catalog.scorecards.store:Grades",
+            query={
+                "owner": owner or None,
+                "level": level,
+                "check": check or None,
+                "status": status or None,
+                "sort": sort,
+                "limit": limit,
+                "after": after or None,
+            },
+        )
+
+    def each_grades(
+        self,
+        card: str,
+        *,
+        owner: str = "",
+        level: str | None = None,
+        check: str = "",
+        status: str = "",
+        sort: Literal["score", "-score", "entity"] = "score",
+        limit: int = 100,
+    ) -> Iterator[uwu.domains.catalog.scorecards.model.Grade]:
+        """Every item of ``list_grades``, page by page; ``limit`` is the size of a page."""
+        after = ""
+        while True:
+            page = self.list_grades(
+                card=card, owner=owner, level=level, check=check, status=status, sort=sort, limit=limit, after=after
+            )
+            yield from page.items
+            after = page.after
+            if not after:
+                return
+
+    def list_days(
+        self,
+        card: str,
+        entity: str,
+        *,
+        limit: int = 100,
+        after: str = "",
+    ) -> uwu.domains.catalog.scorecards.api.Days:
+        """The days on which an entity's standing turned, the newest first, with what turned."""
+        return self.call(
+            "GET",
+            f"/scorecards/{quote(card, safe='')}/history",
+            "uwu.domains.catalog.scorecards.api:Days",
+            query={"entity": entity, "limit": limit, "after": after or None},
+        )
+
+    def each_days(
+        self,
+        card: str,
+        entity: str,
+        *,
+        limit: int = 100,
+    ) -> Iterator[uwu.domains.catalog.scorecards.store.Day]:
+        """Every item of ``list_days``, page by page; ``limit`` is the size of a page."""
+        after = ""
+        while True:
+            page = self.list_days(card=card, entity=entity, limit=limit, after=after)
+            yield from page.items
+            after = page.after
+            if not after:
+                return
+
     def get_search(
         self,
         q: str,
@@ -2157,6 +2292,29 @@ class Operations(ABC):
             query={"subject": subject, "since": since or None, "until": until or None, "limit": limit},
         )
 
+    def get_trail_completeness(
+        self,
+        *,
+        account: str = "",
+        region: str = "",
+        since: str = "",
+        until: str = "",
+    ) -> list[uwu.domains.trail.digests.ledger.Strip]:
+        """Each hour of every account and region: proven, delivered but unproven, or missing; the last seven days without
+        ``since``. It takes sight of everything.
+        """
+        return self.call(
+            "GET",
+            "/trail/completeness",
+            "list[uwu.domains.trail.digests.ledger:Strip]",
+            query={
+                "account": account or None,
+                "region": region or None,
+                "since": since or None,
+                "until": until or None,
+            },
+        )
+
     def count_trail_days(
         self,
         *,
@@ -2187,6 +2345,48 @@ class Operations(ABC):
     ) -> list[uwu.domains.trail.standing.Dead]:
         """Objects that could not be taken, and messages that name none; the latest first. It takes sight of everything."""
         return self.call("GET", "/trail/dead", "list[uwu.domains.trail.standing:Dead]", query={"limit": limit})
+
+    def list_trail_faults(
+        self,
+        *,
+        account: str = "",
+        region: str = "",
+        tampering: bool = False,
+        limit: int = 100,
+        after: str = "",
+    ) -> uwu.domains.trail.digests.ledger.Faults:
+        """Digests and log files that are absent or altered, the latest hours first; a page at a time. It takes sight of
+        everything.
+        """
+        return self.call(
+            "GET",
+            "/trail/faults",
+            "uwu.domains.trail.digests.ledger:Faults",
+            query={
+                "account": account or None,
+                "region": region or None,
+                "tampering": tampering or None,
+                "limit": limit,
+                "after": after or None,
+            },
+        )
+
+    def each_trail_faults(
+        self,
+        *,
+        account: str = "",
+        region: str = "",
+        tampering: bool = False,
+        limit: int = 100,
+    ) -> Iterator[uwu.domains.trail.digests.ledger.KnownFault]:
+        """Every item of ``list_trail_faults``, page by page; ``limit`` is the size of a page."""
+        after = ""
+        while True:
+            page = self.list_trail_faults(account=account, region=region, tampering=tampering, limit=limit, after=after)
+            yield from page.items
+            after = page.after
+            if not after:
+                return
 
     def get_least_privilege(
         self,

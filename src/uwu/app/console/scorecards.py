@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from itertools import groupby
 
+import sqlalchemy as sa
+
 from uwu.app import identify
 from uwu.app.console import links, words
 from uwu.app.console.frame import Act, Answer, Asked, Form, Frame, Page, query, redirect, tail
@@ -363,6 +365,16 @@ def _href(proof: Proof) -> str:
         return href_of(links.COVERAGE, {}, account=account, type=type)
     by = {"finding": links.finding, "resource": links.resource, "entity": links.entity, "rule": links.rule}
     return by[proof.kind](proof.key)
+
+
+def fact(connection: sa.Connection, ref: str) -> Fact | None:
+    """How an entity stands, in a line; None where no card takes it."""
+    found = store.summaries(connection, ref)
+    if not found:
+        return None
+    one = next((grade for grade in found if grade.card == cards.STANDARD), found[0])
+    told = f"{one.level or 'no level'}, {_score(one.score)}%" if one.score is not None else one.level or "not known"
+    return Fact(label="Scorecard", value=told, href=links.scorecard(ref))
 
 
 # ---- pages

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
+from uwu.kernel import codec, moments
 from uwu.kernel.domain import Answer, Client
 
 _Client = Annotated[Client, Parameter(parse=False)]
@@ -85,7 +86,7 @@ def _one(graded: dict[str, Any]) -> Answer:
         if one["level"] != level:
             level = one["level"]
             lines += ["", level]
-        until = f" (until {one['until'][:10]})" if one.get("until") else ""
+        until = f" (until {_last_day(one)})" if one.get("until") else ""
         lines.append(f"  {_SIGNS[one['status']]:<6}  {one['check']:<18}{one['text']}{until}")
         if one["status"] in ("failed", "unknown"):
             proofs = one.get("proofs", [])
@@ -133,7 +134,7 @@ def cards(*, checks: bool = False, client: _Client) -> Answer:
 def excuse(entity: str, check: str, *, until: str, reason: str, client: _Client) -> Answer:
     """Exempt an entity from a check until a day, with the reason; it is judged anew at once.
 
-    "uwu rules" shows and ends exemptions.
+    "uwu rules exemptions" lists exemptions, "uwu rules end" ends one.
 
     Parameters
     ----------
@@ -147,7 +148,11 @@ def excuse(entity: str, check: str, *, until: str, reason: str, client: _Client)
         Why it may be so until then.
     """
     made = client.post("/scorecards/exempt", {"entity": entity, "check": check, "until": until, "reason": reason})
-    return Answer(made, f"{made['subject']} is exempt from {check} until {made['until'][:10]} ({made['id']})")
+    return Answer(made, f"{made['subject']} is exempt from {check} until {_last_day(made)} ({made['id']})")
+
+
+def _last_day(one: dict[str, Any]) -> str:
+    return moments.last_day(codec.parse_time(one["until"])).isoformat()
 
 
 def _score(value: float | None) -> str:

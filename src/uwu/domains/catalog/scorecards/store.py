@@ -294,6 +294,12 @@ def teams(connection: sa.Connection, name: str) -> list[Team]:
     return sorted(found, key=lambda one: (-(one.score if one.score is not None else -1.0), one.owner))
 
 
+def summaries(connection: sa.Connection, ref: str) -> list[Grade]:
+    """How one entity stands on each card, without the verdicts."""
+    query = sa.select(*columns(_G, Grade)).where(_G.c.entity == ref, shown()).order_by(_G.c.card)
+    return [to_struct(Grade, row) for row in connection.execute(query)]
+
+
 def of_entity(kernel: Kernel, connection: sa.Connection, ref: str, name: str = "") -> list[Graded]:
     """How one entity stands on each card, or on one, with every verdict. Proofs that one may not see are left out."""
     query = sa.select(*columns(_G, Grade), _G.c.results).where(_G.c.entity == ref, shown()).order_by(_G.c.card)
