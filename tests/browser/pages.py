@@ -42,6 +42,7 @@ SAMPLES: dict[str, Sample] = {
     "/detections/{key:path}": lambda _: [links.detection(id) for id in ("trail.key-for-another", "trail.looks-around")],
     "/rules/{key:path}": lambda _: [links.rule(id) for id in ("world.open", "drift.undeclared", "drift.gone")],
     "/runs/{id:str}": lambda _: ["/runs/1", "/runs/2"],
+    "/scorecards/{key:path}": lambda _: [links.scorecard("component:default/thumbnails")],
     "/stacks/{key:path}": lambda _: ["/stacks/default/ledger-live"],
     "/states/{key:path}": lambda _: ["/states/default/payments", "/states/default/payments?before=1&after=2"],
 }
@@ -66,6 +67,7 @@ SHAPED = (
     "/resources?at=1h",
     "/coverage?status=complete",
     "/jobs?status=failed",
+    "/scorecards?level=gold&owner=-",
     "/jobs?parent=job_inventory",
     "/search?q=ledger",
     links.graph(world.SG_PAYMENTS.urn),

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     import uwu.app.api.work
     import uwu.app.api.world
     import uwu.domains.catalog.oncall
+    import uwu.domains.catalog.scorecards.api
+    import uwu.domains.catalog.scorecards.model
+    import uwu.domains.catalog.scorecards.store
     import uwu.domains.iac.api
     import uwu.domains.iac.coverage
     import uwu.domains.iac.registry.api
@@ -812,6 +815,20 @@ class Operations(ABC):
     ) -> uwu.kernel.model.Finding:
         """One finding."""
         return self.call("GET", f"/findings/{quote(id, safe='')}", "uwu.kernel.model:Finding")
+
+    def get_graded(
+        self,
+        entity: str,
+        *,
+        card: str = "",
+    ) -> list[uwu.domains.catalog.scorecards.model.Graded]:
+        """How one entity stands on each scorecard: every verdict in words, since when, and the proofs behind it."""
+        return self.call(
+            "GET",
+            "/graded",
+            "list[uwu.domains.catalog.scorecards.model:Graded]",
+            query={"entity": entity, "card": card or None},
+        )
 
     def get_history(
         self,
@@ -1979,6 +1996,123 @@ class Operations(ABC):
     ) -> list[uwu.kernel.schedules.Standing]:
         """What the workers ask for by themselves: when it ran last and when it runs next."""
         return self.call("GET", "/schedules", "list[uwu.kernel.schedules:Standing]")
+
+    def list_scorecards(
+        self,
+    ) -> uwu.domains.catalog.scorecards.api.Scorecards:
+        """The scorecards, and every check with why it is asked and what mends it."""
+        return self.call("GET", "/scorecards", "uwu.domains.catalog.scorecards.api:Scorecards")
+
+    def exempt_from_check(
+        self,
+        entity: str,
+        check: str,
+        until: str,
+        reason: str,
+    ) -> uwu.kernel.exemptions.Exemption:
+        """Exempts an entity from a check until a day; it is judged anew at once.
+
+        ``POST /exemptions/{id}/end`` ends it before its time.
+        """
+        return self.call(
+            "POST",
+            "/scorecards/exempt",
+            "uwu.kernel.exemptions:Exemption",
+            body={"entity": entity, "check": check, "until": until, "reason": reason},
+        )
+
+    def get_scorecard(
+        self,
+        card: str,
+    ) -> uwu.domains.catalog.scorecards.api.Scorecard:
+        """One scorecard: its levels and checks, and how each owner's entities stand."""
+        return self.call("GET", f"/scorecards/{quote(card, safe='')}", "uwu.domains.catalog.scorecards.api:Scorecard")
+
+    def list_grades(
+        self,
+        card: str,
+        *,
+        owner: str = "",
+        level: str | None = None,
+        check: str = "",
+        status: str = "",
+        sort: Literal["score", "-score", "entity"] = "score",
+        limit: int = 100,
+        after: str = "",
+    ) -> uwu.domains.catalog.scorecards.store.Grades:
+        """How entities stand on a scorecard, the worst first; those of which nothing is known are the last.
+
+        ``check`` picks those that fail it, or those of which it says ``status`` (passed, failed, unknown, exempt). An empty
+        ``level`` is of those that reach none; ``owner`` ``-`` of those that name nobody.
+        """
+        return self.call(
+            "GET",
+            f"/scorecards/{quote(card, safe='')}/grades",
+            "uwu.domains.catalog.scorecards.store:Grades",
+            query={
+                "owner": owner or None,
+                "level": level,
+                "check": check or None,
+                "status": status or None,
+                "sort": sort,
+                "limit": limit,
+                "after": after or None,
+            },
+        )
+
+    def each_grades(
+        self,
+        card: str,
+        *,
+        owner: str = "",
+        level: str | None = None,
+        check: str = "",
+        status: str = "",
+        sort: Literal["score", "-score", "entity"] = "score",
+        limit: int = 100,
+    ) -> Iterator[uwu.domains.catalog.scorecards.model.Grade]:
+        """Every item of ``list_grades``, page by page; ``limit`` is the size of a page."""
+        after = ""
+        while True:
+            page = self.list_grades(
+                card=card, owner=owner, level=level, check=check, status=status, sort=sort, limit=limit, after=after
+            )
+            yield from page.items
+            after = page.after
+            if not after:
+                return
+
+    def list_days(
+        self,
+        card: str,
+        entity: str,
+        *,
+        limit: int = 100,
+        after: str = "",
+    ) -> uwu.domains.catalog.scorecards.api.Days:
+        """The days on which an entity's standing turned, the newest first, with what turned."""
+        return self.call(
+            "GET",
+            f"/scorecards/{quote(card, safe='')}/history",
+            "uwu.domains.catalog.scorecards.api:Days",
+            query={"entity": entity, "limit": limit, "after": after or None},
+        )
+
+    def each_days(
+        self,
+        card: str,
+        entity: str,
+        *,
+        limit: int = 100,
+    ) -> Iterator[uwu.domains.catalog.scorecards.store.Day]:
+        """Every item of ``list_days``, page by page; ``limit`` is the size of a page."""
+        after = ""
+        while True:
+            page = self.list_days(card=card, entity=entity, limit=limit, after=after)
+            yield from page.items
+            after = page.after
+            if not after:
+                return
 
     def get_search(
         self,

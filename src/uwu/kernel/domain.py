@@ -29,11 +29,13 @@ if TYPE_CHECKING:
 
 
 class Phase(IntEnum):
-    """When a domain's sync runs within ``uwu sync``; the kernel then settles ownership and judges drift."""
+    """When a domain's sync runs within ``uwu sync``; the kernel settles ownership and judges drift before ``GRADE``."""
 
     DECLARE = 10
     OBSERVE = 20
     EVENTS = 30
+    GRADE = 40
+    """It looks at what was judged."""
 
 
 @dataclass(frozen=True)
@@ -258,6 +260,8 @@ class Domain:
     """``module:function`` (Kernel, Connection, urn) -> kernel.exposure.Exposure, or None for what it does not judge."""
     assumers: str = ""
     """``module:function`` (Kernel, Connection, urn) -> list of kernel.exposure.Assumer, or None for what is no role."""
+    exemptable: str = ""
+    """``module:function`` (Kernel) -> Iterable[str]: what an exemption may name beside the ids of rules."""
     actions: tuple[Action, ...] = ()
     """What its routes let one do, beside the actions that the platform has; the names start with the domain's."""
     routes: str = ""
@@ -357,6 +361,11 @@ def jobs_of(domains: Iterable[Domain]) -> dict[str, Job]:
 def rules_of(domains: Iterable[Domain]) -> list[tuple[str, Rule]]:
     """(domain name, rule) of every rule."""
     return [(domain.name, rule) for domain in domains if domain.rules for rule in load(domain.rules)]
+
+
+def exemptable_of(domains: Iterable[Domain], kernel: Kernel) -> list[str]:
+    """What an exemption may name beside the ids of rules."""
+    return [name for domain in domains if domain.exemptable for name in load(domain.exemptable)(kernel)]
 
 
 def planners_of(domains: Iterable[Domain]) -> dict[str, tuple[Planner, Domain]]:

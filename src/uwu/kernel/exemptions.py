@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from uwu.kernel import audit, authorize, codec, notify, paging, rulebook, sight, subjects, tables
+from uwu.kernel import audit, authorize, codec, domain, notify, paging, rulebook, sight, subjects, tables
 from uwu.kernel.authorize import Target
 from uwu.kernel.db import columns, to_struct
 from uwu.kernel.domain import Schedule
@@ -122,7 +122,8 @@ def exempt(
     most = kernel.settings.rules.exemption_max_days
     if bool(subject) == bool(account):
         raise BadInput("an exemption is of a subject or of an account", code="exemption-scope", hint="name one of them")
-    if not any(fnmatchcase(known.id, rule) for _, known in rulebook.rules(kernel)):
+    known = [one.id for _, one in rulebook.rules(kernel)] + domain.exemptable_of(kernel.domains, kernel)
+    if not any(fnmatchcase(each, rule) for each in known):
         raise BadInput(f"there is no rule {rule[:100]!r}", code="rule-unknown", hint="uwu rules --all lists them")
     if not reason.strip() or len(reason) > MOST_REASON:
         raise BadInput(
@@ -201,13 +202,18 @@ def may(kernel: Kernel, connection: sa.Connection, principal: Principal, scopes:
 
 def _targets(connection: sa.Connection, scopes: Sequence[Scope]) -> list[Target]:
     """What is exempt, as policies see it."""
-    r, f, o = tables.resources, tables.findings, tables.ownership
+    r, f, o, t = tables.resources, tables.findings, tables.ownership, tables.relations
     subjects = sorted({subject for subject, _ in scopes if subject})
     owners: dict[str, str] = {}
     accounts: dict[str, str] = {}
     if subjects:
         owned = sa.select(o.c.subject, o.c.owner).where(o.c.subject.in_(subjects))
-        owners = {row.subject: row.owner for row in connection.execute(owned)}
+        said = sa.select(t.c.source, t.c.target).where(
+            t.c.source.in_(subjects), t.c.kind == "ownedBy", t.c.valid_to.is_(None)
+        )
+        owners = {
+            row[0]: row[1] for query in (said.order_by(t.c.target.desc()), owned) for row in connection.execute(query)
+        }
         # what is declared and not there has the account of its finding
         for query in (
             sa.select(f.c.subject, f.c.account).where(f.c.subject.in_(subjects)),

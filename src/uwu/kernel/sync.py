@@ -1,4 +1,4 @@
-"""One turn of the loop as a durable job: declare, observe, take in events, settle ownership, judge drift."""
+"""One turn of the loop as a durable job: declare, observe, take in events, settle ownership, judge drift, grade."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from uwu.kernel import codec, drift, entropy, ownership
-from uwu.kernel.domain import Domain
+from uwu.kernel.domain import Domain, Phase
 from uwu.kernel.errors import BadInput
 from uwu.kernel.jobs import Job, Run
 from uwu.kernel.runtime import Kernel
@@ -45,14 +45,23 @@ def _sync(run: Run, arguments: dict[str, Any]) -> dict[str, Any]:
     results: dict[str, Any] = {}
     planned = steps(run.kernel.domains, str(arguments.get("domain") or ""))
     narrowed = scope(arguments)
+    graded = [step for step in planned if step in _grading(run.kernel.domains)]
     for name, job in planned:
-        run.progress(name)
-        results[job] = run.fan_out(job, [narrowed], keys=[job])[0]
+        if (name, job) not in graded:
+            run.progress(name)
+            results[job] = run.fan_out(job, [narrowed], keys=[job])[0]
     run.progress("ownership")
     results["ownership"] = run.step(_settle, run.kernel, name="settle")
     run.progress("drift")
     results["drift"] = run.step(_judge, run.kernel, name="judge")
+    for name, job in graded:
+        run.progress(name)
+        results[job] = run.fan_out(job, [narrowed], keys=[job])[0]
     return results
+
+
+def _grading(domains: tuple[Domain, ...]) -> set[tuple[str, str]]:
+    return {(d.name, job) for d in domains for phase, job in d.sync if phase >= Phase.GRADE}
 
 
 def _settle(kernel: Kernel) -> Any:

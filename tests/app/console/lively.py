@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from tests.app.console import world
 from tests.app.console.world import LEDGER, NOW, ago
 from uwu.app import identify
+from uwu.domains.catalog.scorecards import judge
 from uwu.domains.iac import state_crypt, state_lock, state_write
 from uwu.domains.iac.actions import ACTIONS
 from uwu.domains.iac.blast import Dependent, Hop, Radius
@@ -102,6 +103,7 @@ def enliven(kernel: Kernel) -> None:
     keep_states(kernel)
     keep_exemptions(kernel)
     keep_runs(kernel)
+    judge.judge(kernel)
 
 
 def keep_exemptions(kernel: Kernel) -> None:

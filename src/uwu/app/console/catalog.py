@@ -6,7 +6,7 @@ from itertools import groupby
 
 import sqlalchemy as sa
 
-from uwu.app.console import entropy, facts, links, look, mapping, words
+from uwu.app.console import entropy, facts, links, look, mapping, scorecards, words
 from uwu.app.console.lists import Query, filter_of, href_of, listed
 from uwu.app.console.mapping import Names
 from uwu.app.console.views import Declaring, EntityPage, Fact, Filter, Link, View
@@ -111,8 +111,7 @@ def entity(kernel: Kernel, ref: str) -> EntityPage:
             told.append(Fact(label="Owner", value=words.short_ref(owner), href=links.entity(owner)))
         if found.kind == "Stack":
             told.append(Fact(label="Stack", value="inputs, outputs, dependents", href=links.stack(found.ref)))
-        if entropy_ := entropy.fact(connection, found):
-            told.append(entropy_)
+        told += [one for one in (scorecards.fact(connection, found.ref), entropy.fact(connection, found)) if one]
         told.append(Fact(label="Declared in", value=_place(found, kernel), mono=True))
         out: list[Link] = []
         for r in relations:

@@ -15,6 +15,7 @@ STATES = "/states"
 DIFF = "/diff"
 RULES = "/rules"
 OWNERSHIP = "/ownership"
+SCORECARDS = "/scorecards"
 RUNS = "/runs"
 STACKS = "/stacks"
 DETECTIONS, PRIVILEGE = "/detections", "/least-privilege"
@@ -41,6 +42,11 @@ def finding(id: str) -> str:
 
 def rule(id: str) -> str:
     return f"{RULES}/{_tail(id)}"
+
+
+def scorecard(ref: str) -> str:
+    """How an entity stands on scorecards."""
+    return f"{SCORECARDS}/{_tail(ref)}"
 
 
 def detection(id: str) -> str:

@@ -43,6 +43,7 @@ _ALL = (
     Place("Trail", "footprints", links.TRAIL, "gl", OPERATE),
     Place("Rules", "shield-alert", links.RULES, "gu", OPERATE),
     Place("Ownership", "users", links.OWNERSHIP, "go", OPERATE),
+    Place("Scorecards", "gauge", links.SCORECARDS, "gq", OPERATE),
     Place("Detections", "zap", links.DETECTIONS, "gd", OPERATE),
     Place("Entropy", "chart-line", links.ENTROPY, "ge", OPERATE),
     Place("Notices", "bell", links.NOTICES, "gn", GOVERN),

@@ -9,13 +9,14 @@ from uwu.kernel.domain import Domain, Phase, Schedule
 DOMAIN = Domain(
     name="catalog",
     title="Catalog",
-    summary="Check, list and show what the estate declares.",
+    summary="Check, list, show and grade what the estate declares.",
     kinds=KINDS,
     jobs="uwu.domains.catalog.observe:JOBS",
     schedules=(
         Schedule("catalog.sweep", "catalog.sweep", "delete entities that have been orphans for long", daily="03:40"),
     ),
-    sync=((Phase.DECLARE, "catalog.load"),),
+    sync=((Phase.DECLARE, "catalog.load"), (Phase.GRADE, "catalog.scorecards")),
+    exemptable="uwu.domains.catalog.scorecards.cards:exemptable",
     evidence="uwu.domains.catalog.ownership:evidence",
     tables="uwu.domains.catalog.tables",
     actions=ACTIONS,

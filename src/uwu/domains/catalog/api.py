@@ -1,4 +1,4 @@
-"""Who is on call for a team."""
+"""The catalog over HTTP, under ``/api/v1``: who is on call for a team, and scorecards."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from litestar.params import FromQuery
 
 from uwu.domains.catalog import oncall
 from uwu.domains.catalog.oncall import Duty
+from uwu.domains.catalog.scorecards import api as scorecards
 from uwu.kernel import declared, estate
 from uwu.kernel.errors import NotFound
 from uwu.kernel.runtime import Kernel
@@ -30,4 +31,4 @@ def get_on_call(kernel: NamedDependency[Kernel], team: FromQuery[str]) -> Duty:
     return duty
 
 
-HANDLERS: tuple[Any, ...] = (get_on_call,)
+HANDLERS: tuple[Any, ...] = (get_on_call, *scorecards.HANDLERS)

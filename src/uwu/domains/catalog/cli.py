@@ -1,4 +1,4 @@
-"""``uwu catalog``: check estate files, list and show entities."""
+"""``uwu catalog``: check estate files, list, show and grade entities."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ import msgspec
 from cyclopts import App, Parameter
 
 from uwu.domains.catalog import authoring
+from uwu.domains.catalog.scorecards import cli as scorecards
 from uwu.kernel import codec
 from uwu.kernel.domain import Answer, Client
 from uwu.kernel.errors import BadInput, Problem
 
-APP = App(name="catalog", help="Check, list and show what the estate declares.")
+APP = App(name="catalog", help="Check, list, show and grade what the estate declares.")
+scorecards.add(APP)
 
 _Client = Annotated[Client, Parameter(parse=False)]
 

@@ -216,6 +216,59 @@ OWNERSHIP_RULE = EntityKind(
     check="uwu.domains.catalog.ownership_rules:check",
 )
 
+_SOME: dict[str, Any] = {"type": "array", "minItems": 1, "uniqueItems": True, "items": _TEXT}
+
+SCORECARD = EntityKind(
+    kind="Scorecard",
+    api_versions=("uwu.dev/v1alpha1",),
+    schema={
+        "type": "object",
+        "required": ["levels"],
+        "additionalProperties": False,
+        "properties": {
+            "owner": _TEXT,
+            "entities": {
+                "type": "object",
+                "additionalProperties": False,
+                "properties": dict.fromkeys(("kinds", "types", "exceptTypes", "lifecycles", "owners", "tags"), _SOME),
+            },
+            "levels": {
+                "type": "array",
+                "minItems": 1,
+                "maxItems": 6,
+                "items": {
+                    "type": "object",
+                    "required": ["name", "checks"],
+                    "additionalProperties": False,
+                    "properties": {
+                        "name": _TEXT,
+                        "checks": {
+                            "type": "array",
+                            "minItems": 1,
+                            "items": {
+                                "anyOf": [
+                                    _TEXT,
+                                    {
+                                        "type": "object",
+                                        "required": ["check"],
+                                        "additionalProperties": False,
+                                        "properties": {
+                                            "check": _TEXT,
+                                            "weight": {"type": "integer", "minimum": 1, "maximum": 100},
+                                        },
+                                    },
+                                ]
+                            },
+                        },
+                    },
+                },
+            },
+        },
+    },
+    references=OWNER,
+    check="uwu.domains.catalog.scorecards.cards:violations",
+)
+
 KINDS: tuple[EntityKind, ...] = (
     COMPONENT,
     API,
@@ -227,6 +280,7 @@ KINDS: tuple[EntityKind, ...] = (
     LOCATION,
     TEMPLATE,
     OWNERSHIP_RULE,
+    SCORECARD,
     _lenient("AiResource"),
     _lenient("Environment"),
     _lenient("Capability"),

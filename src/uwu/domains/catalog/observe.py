@@ -1,10 +1,11 @@
-"""The job that reads the estate: entities of every domain's kinds, with their relations."""
+"""The jobs of the catalog: it reads the estate: entities of every domain's kinds, with their relations."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from uwu.domains.catalog import orphans
+from uwu.domains.catalog.scorecards import judge
 from uwu.kernel import codec, domain
 from uwu.kernel.estate.reconcile import reconcile
 from uwu.kernel.jobs import Job, Run
@@ -33,4 +34,4 @@ def load_estate(kernel: Kernel) -> dict[str, Any]:
     return codec.builtins(found)
 
 
-JOBS = (Job("catalog.load", _load, concurrency=1), *orphans.JOBS)
+JOBS = (Job("catalog.load", _load, concurrency=1), *orphans.JOBS, *judge.JOBS)
