@@ -177,6 +177,7 @@ LOCAL = {
     ("logout",): "shows the token that it ends, at the server that gave it",
     ("catalog", "validate"): "reads the files that it is given",
     ("inventory", "catalog", "build"): "writes a file of the source from the botocore that is installed",
+    ("catalog", "new", "service"): "writes a new folder from a template",
     ("catalog", "fmt"): "writes the files that it is given",
     ("catalog", "schema"): "prints what is installed",
     ("catalog", "touches"): "reads the files that it is given",

@@ -9,12 +9,14 @@ import msgspec
 from cyclopts import App, Parameter
 
 from uwu.domains.catalog import authoring
+from uwu.domains.catalog.golden import cli as golden
 from uwu.domains.catalog.scorecards import cli as scorecards
 from uwu.kernel import codec
 from uwu.kernel.domain import Answer, Client
 from uwu.kernel.errors import BadInput, Problem
 
 APP = App(name="catalog", help="Check, list, show and grade what the estate declares.")
+APP.command(golden.APP)
 scorecards.add(APP)
 
 _Client = Annotated[Client, Parameter(parse=False)]
