@@ -62,6 +62,7 @@ def test_each_way_to_ask(held: Kernel, by_id: dict[str, Any]):
         (Filter(text="TERRAFORM"), lambda r: "terraform" in texts(r).lower()),
         (Filter(text="10.0."), lambda r: "10.0." in texts(r)),
         (Filter(event_id=whole[7].event_id), lambda r: r["eventID"] == whole[7].event_id),
+        (Filter(text="terraform.*"), lambda _: False),
         (Filter(text="no-such-text-anywhere"), lambda _: False),
     ):
         assert {each.event_id for each in everything(held, given, limit=97)} == ids(keep), given

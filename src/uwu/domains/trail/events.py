@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
@@ -182,10 +183,13 @@ def _where(given: Filter) -> tuple[str, list[Any]]:
         parts.append("contains(targets, ?)")
         values.append(codec.encode(given.resource).decode())
     if given.text:
-        caseless = given.text.lower() == given.text.upper()
-        held = [column if caseless else f"lower({column})" for column in _TEXTS]
-        parts.append("(" + " or ".join(f"contains({column}, ?)" for column in held) + ")")
-        values += [given.text.lower()] * len(held)
+        if given.text.lower() == given.text.upper():
+            held, value = [f"contains({column}, ?)" for column in _TEXTS], given.text
+        else:
+            # a third less work than to write every text small first
+            held, value = [f"regexp_matches({column}, ?)" for column in _TEXTS], f"(?i){re.escape(given.text)}"
+        parts.append(f"({' or '.join(held)})")
+        values += [value] * len(held)
     if given.writes:
         parts.append("not read_only")
     for column, value in (("event_time >= ?", given.since), ("event_time < ?", given.until)):

@@ -21,7 +21,7 @@ import duckdb
 import msgspec
 import pyarrow as pa
 import sqlalchemy as sa
-from pyiceberg.catalog.sql import SqlCatalog
+from pyiceberg.catalog.sql import IcebergTables, SqlCatalog
 from pyiceberg.exceptions import CommitFailedException, NoSuchTableError, TableAlreadyExistsError
 from pyiceberg.expressions import And, BooleanExpression, GreaterThanOrEqual, LessThan
 from pyiceberg.partitioning import PartitionField, PartitionSpec
@@ -98,6 +98,7 @@ class Lake:
         self._catalog: SqlCatalog | None = None
         self._lock = threading.RLock()
         self._specs: dict[str, TableSpec] = {}
+        self._tables: dict[str, Table] = {}
         self._plans: dict[tuple[object, ...], tuple[str, ...]] = {}
         self._reader: duckdb.DuckDBPyConnection | None = None
 
@@ -231,6 +232,21 @@ class Lake:
         except NoSuchTableError:
             raise NotFound(f"the lake has no table {name!r}", code="lake-no-table") from None
 
+    def _read(self, name: str) -> Table:
+        """As ``load``, for reading alone: its metadata is parsed once for as long as nobody commits."""
+        catalog = self.catalog()
+        t = IcebergTables
+        where = (t.catalog_name == catalog.name, t.table_namespace == _NAMESPACE, t.table_name == name)
+        with catalog.engine.connect() as connection:
+            location = connection.scalar(sa.select(t.metadata_location).where(*where))
+        with self._lock:
+            held = self._tables.get(name)
+        if held is None or held.metadata_location != location:
+            held = self.load(name)
+            with self._lock:
+                self._tables[name] = held
+        return held
+
     def tables(self) -> list[str]:
         """The names of the tables that there are."""
         return sorted(identifier[-1] for identifier in self.catalog().list_tables(_NAMESPACE))
@@ -360,7 +376,7 @@ class Lake:
         self, name: str, since: datetime | None = None, until: datetime | None = None, *, snapshot: int | None = None
     ) -> tuple[str, ...]:
         """The files that may hold rows in [since, until), by day. Planned once a snapshot."""
-        table = self.load(name)
+        table = self._read(name)
         current = table.snapshot_by_id(snapshot) if snapshot is not None else table.current_snapshot()
         if current is None:
             return ()
@@ -390,7 +406,7 @@ class Lake:
 
     def scan_files(self, name: str, paths: Sequence[str], *, day: bool = False) -> str:
         """A FROM expression over ``paths``: columns by field id, so that older files read as the table is now."""
-        fields = self.load(name).schema().fields
+        fields = self._read(name).schema().fields
         kinds = {str(kind): DUCKDB_TYPES[word] for word, kind in _ICEBERG_TYPES.items()}
         if not paths:
             nulls = ", ".join(f'cast(null as {kinds[str(field.field_type)]}) as "{field.name}"' for field in fields)
