@@ -35,8 +35,8 @@ PROCESSES = 2
 REGIONS = ("eu-west-1", "eu-central-1", "us-east-1", "us-west-2")
 AT_ONCE = 250
 """Cells in one transaction."""
-SETTINGS = ("shared_buffers = '1GB'", "max_wal_size = '4GB'")
-"""What one gives a PostgreSQL that holds millions of rows; everything else is as it comes, durable."""
+SETTINGS = ("shared_buffers = '4GB'", "max_wal_size = '4GB'")
+"""What one gives a PostgreSQL of 3 GB: room for all of it in memory. Everything else is as it comes, durable."""
 T0 = datetime(2026, 1, 5, 8, tzinfo=UTC)
 STEP = timedelta(hours=6)
 """Between two looks."""

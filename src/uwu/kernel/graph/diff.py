@@ -189,56 +189,66 @@ def _some(
     """All that differs, from what ended in between without the resources; None where it is too much to hold here."""
     p, r, o = tables.past_versions, tables.resources, tables.ownership
 
-    def asked(of: sa.Table, *wheres: sa.ColumnElement[bool]) -> Sequence[Any]:
+    def asked(of: sa.Table, *wheres: sa.ColumnElement[bool]) -> list[_Held]:
         query = sa.select(of.c.urn, of.c.version, of.c.hash, of.c.type, of.c.account).where(*wheres)
         if of is p:
             query = query.add_columns(of.c.valid_from <= begin, of.c.ended)
         if owner is not None:
             held = sa.select(o.c.owner).where(o.c.subject == of.c.urn).scalar_subquery()
             query = query.where(sa.func.coalesce(held, "") == owner)
-        return connection.execute(query.limit(_AT_ONCE + 1)).all()
+        # the driver's own rows: SQLAlchemy's cost as much again
+        cursor: Any = connection.execute(query.limit(_AT_ONCE + 1)).cursor
+        return cursor.fetchall()
 
-    def meant(row: Any) -> bool:
-        return type in ("", row.type) and account in ("", row.account)
+    def meant(rows: Iterable[_Held]) -> Iterable[_Held]:
+        if not type and not account:
+            return rows
+        return (row for row in rows if type in ("", row[_TYPE]) and account in ("", row[_ACCOUNT]))
 
     ended = asked(p, p.c.valid_to > begin, p.c.valid_to <= end)
     came = asked(r, r.c.first_seen > begin, r.c.first_seen <= end, r.c.changed_at <= end)
     came_and_ended = asked(p, p.c.valid_from > begin, p.c.valid_from <= end, p.c.valid_to > end, p.c.first_seen > begin)
     if max(map(len, (ended, came, came_and_ended))) > _AT_ONCE:
         return None
-    before = {row.urn: row for row in ended if row[5] and meant(row)}
-    after: dict[str, Any] = {row.urn: row for row in (*came, *came_and_ended) if meant(row)}
+    before = {row[_URN]: row for row in meant(ended) if row[_BEGAN]}
+    after: dict[str, _Held] = {row[_URN]: row for row in meant((*came, *came_and_ended))}
     changed: list[_Row] = []
     asked_of: dict[str, int] = {}
     for urn, row in _last(ended).items():
-        if row.ended == "gone" or urn in after:
+        if row[_ENDED] == "gone" or urn in after:
             continue
-        if row.ended == "changed" and row[5]:  # what followed has the same place, and is otherwise not the same
+        if row[_ENDED] == "changed" and row[_BEGAN]:  # what followed has the same place, and is otherwise not the same
             if before.pop(urn, None) is not None:
-                changed.append(_Row(urn, "changed", row.version, row.version + 1))
+                changed.append(_Row(urn, "changed", row[_VERSION], row[_VERSION] + 1))
         else:
-            asked_of[urn] = row.version + 1
-    after.update((row.urn, row) for row in _versions(connection, asked_of) if meant(row))
+            asked_of[urn] = row[_VERSION] + 1
+    after.update((row[_URN], row) for row in meant(_versions(connection, asked_of)))
     for urn, row in after.items():
         was = before.pop(urn, None)
         if was is None:
-            changed.append(_Row(urn, "added", None, row.version))
-        elif was.hash != row.hash:
-            changed.append(_Row(urn, "changed", was.version, row.version))
-    return changed + [_Row(urn, "removed", row.version, None) for urn, row in before.items()]
+            changed.append(_Row(urn, "added", None, row[_VERSION]))
+        elif was[_HASH] != row[_HASH]:
+            changed.append(_Row(urn, "changed", was[_VERSION], row[_VERSION]))
+    return changed + [_Row(urn, "removed", row[_VERSION], None) for urn, row in before.items()]
 
 
-def _last(rows: Iterable[Any]) -> dict[str, Any]:
+_Held = Sequence[Any]
+"""A version: its urn, number, hash, type and account; one that ended also whether it held at the earlier time, and how
+it ended."""
+_URN, _VERSION, _HASH, _TYPE, _ACCOUNT, _BEGAN, _ENDED = range(7)
+
+
+def _last(rows: Iterable[_Held]) -> dict[str, _Held]:
     """The last version of each resource among ``rows``."""
-    found: dict[str, Any] = {}
+    found: dict[str, _Held] = {}
     for row in rows:
-        held = found.get(row.urn)
-        if held is None or held.version < row.version:
-            found[row.urn] = row
+        held = found.get(row[_URN])
+        if held is None or held[_VERSION] < row[_VERSION]:
+            found[row[_URN]] = row
     return found
 
 
-def _versions(connection: sa.Connection, numbers: Mapping[str, int]) -> Iterator[Any]:
+def _versions(connection: sa.Connection, numbers: Mapping[str, int]) -> Iterator[_Held]:
     """Of each resource the version of that number."""
     v, urns = tables.versions, sorted(numbers)
     for i in range(0, len(urns), _IN):
