@@ -224,7 +224,6 @@ SCORECARD = EntityKind(
     schema={
         "type": "object",
         "required": ["levels"],
-        "additionalProperties": False,
         "properties": {
             "owner": _TEXT,
             "entities": {
